@@ -1,0 +1,1 @@
+"""Measurements against a real OpenSSH sshd, interleaved; `python -m benchmarks` runs them all."""

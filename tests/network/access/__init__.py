@@ -1,0 +1,1 @@
+"""Who gets in, with real OpenSSH clients against the real SSH server."""

@@ -1,0 +1,1 @@
+"""Who gets in and what they may do, through the real commands, relay and clients."""

@@ -1,0 +1,76 @@
+"""Canaries: fail when asyncssh moves what forwarding.py relies on."""
+
+# pyright: reportPrivateUsage=false
+
+import inspect
+
+import asyncssh
+from asyncssh.connection import SSHConnection
+from asyncssh.constants import (
+    MSG_CHANNEL_FIRST,
+    MSG_CHANNEL_LAST,
+    MSG_CHANNEL_OPEN,
+    MSG_CHANNEL_OPEN_CONFIRMATION,
+    MSG_CHANNEL_OPEN_FAILURE,
+    MSG_DISCONNECT,
+    MSG_GLOBAL_REQUEST,
+    MSG_IGNORE,
+    MSG_KEXINIT,
+    MSG_REQUEST_FAILURE,
+    MSG_REQUEST_SUCCESS,
+)
+from asyncssh.packet import Byte, SSHPacket, String, UInt32
+
+
+def source_of(method: object) -> str:
+    return inspect.getsource(method)  # type: ignore[arg-type]
+
+
+def test_the_version_is_the_one_that_was_read() -> None:
+    assert asyncssh.__version__ == "2.24.1"
+
+
+def test_packet_handlers_are_looked_up_by_number_on_the_instance() -> None:
+    assert "self._packet_handlers[pkttype](self, pkttype," in source_of(
+        SSHConnection.process_packet
+    )
+    handlers = SSHConnection._packet_handlers
+    wanted = {
+        MSG_DISCONNECT,
+        MSG_GLOBAL_REQUEST,
+        MSG_REQUEST_SUCCESS,
+        MSG_REQUEST_FAILURE,
+        MSG_CHANNEL_OPEN,
+        MSG_CHANNEL_OPEN_CONFIRMATION,
+        MSG_CHANNEL_OPEN_FAILURE,
+    }
+    assert wanted <= handlers.keys()
+
+
+def test_channel_packets_find_their_handler_in_the_channel_table() -> None:
+    source = source_of(SSHConnection._recv_packet)
+    assert "handler = self._channels[recv_chan]" in source
+    assert "inspect.isawaitable(result)" in source
+    assert (MSG_CHANNEL_FIRST, MSG_CHANNEL_LAST) == (93, 127)
+
+
+def test_packets_wait_while_keys_are_exchanged_and_ignores_can_be_left_out() -> None:
+    source = source_of(SSHConnection.send_packet)
+    assert "self._deferred_packets.append((pkttype, args))" in source
+    assert "self.send_packet(MSG_IGNORE, String(b''))" in source
+    assert MSG_IGNORE == 2
+
+
+def test_a_packet_gives_its_whole_payload_back() -> None:
+    packet = SSHPacket(Byte(MSG_CHANNEL_OPEN) + String("session") + UInt32(7))
+    packet.get_byte()
+    packet.get_string()
+    assert packet.get_full_payload()[1:] == String("session") + UInt32(7)
+
+
+def test_an_offer_is_made_once_the_clients_version_is_known_and_can_be_narrowed() -> None:
+    received = source_of(SSHConnection._recv_version)
+    assert received.index("self._client_version = version") < received.index("_send_kexinit()")
+    assert "self._enc_algs" in source_of(SSHConnection._send_kexinit)
+    assert MSG_KEXINIT in SSHConnection._packet_handlers
+    assert "self._session_id" in source_of(SSHConnection.send_newkeys)

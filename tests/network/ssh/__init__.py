@@ -1,0 +1,1 @@
+"""The SSH server under real clients over loopback: exec, terminals, environment, transport."""

@@ -1,0 +1,280 @@
+"""Commands: status, signals, streams, ends, and nothing lost on the way."""
+
+import asyncio
+import hashlib
+import os
+import shlex
+from pathlib import Path
+
+import asyncssh
+import pytest
+
+from tests.network.ssh.conftest import Served, start, until
+
+MIB = 1024 * 1024
+
+
+async def connect(served: Served) -> asyncssh.SSHClientConnection:
+    return await asyncssh.connect(
+        "127.0.0.1",
+        served.port,
+        username="me",
+        client_keys=[str(served.key)],
+        known_hosts=None,
+        config=None,
+    )
+
+
+async def _send(stdin: asyncio.StreamWriter, data: bytes) -> None:
+    stdin.write(data)
+    await stdin.drain()
+
+
+async def test_every_exit_status_arrives(served: Served) -> None:
+    async with await connect(served) as client:
+        for status in range(256):
+            assert (await client.run(f"exit {status}")).exit_status == status
+
+
+@pytest.mark.parametrize("name", ["TERM", "KILL", "SEGV", "HUP"])
+async def test_a_signal_arrives_by_name(served: Served, name: str) -> None:
+    async with await connect(served) as client:
+        result = await client.run(f"kill -{name} $$")
+        assert result.exit_signal is not None
+        assert result.exit_signal[0] == name
+    assert (await served.ssh(f"kill -{name} $$")).status == 255
+
+
+async def test_the_status_arrives_though_both_streams_ended_before(served: Served) -> None:
+    """OpenSSH then closes the channel first, and still expects the status."""
+    socket = served.directory / "mux"
+    master = await start(served.command("-M", "-N", "-S", str(socket)))
+    await until(socket.exists)
+    try:
+        result = await served.ssh("-S", str(socket), "--", "exec >&- 2>&-; sleep 0.3; exit 9")
+        assert result.status == 9
+        for _ in range(50):
+            assert (await served.ssh("-S", str(socket), "--", "true")).status == 0
+    finally:
+        master.kill()
+        await master.communicate()
+
+
+async def test_stderr_stays_apart(served: Served) -> None:
+    result = await served.ssh("echo out; echo err >&2; exit 3")
+    assert (result.status, result.out, result.err) == (3, b"out\n", b"err\n")
+
+
+async def test_quoting_is_untouched(served: Served) -> None:
+    result = await served.ssh("""printf '%s|' "a  b" '$HOME' \\" 'ä€'""")
+    assert result.out == 'a  b|$HOME|"|ä€|'.encode()
+
+
+async def test_a_command_that_is_not_utf8(served: Served) -> None:
+    command = [part.encode() for part in served.command()]
+    process = await asyncio.create_subprocess_exec(
+        *command, b"printf '\xff\xfe'", stdout=asyncio.subprocess.PIPE
+    )
+    out, _ = await process.communicate()
+    assert out == b"\xff\xfe"
+
+
+async def test_stdin_reaches_its_end(served: Served) -> None:
+    data = os.urandom(300_000)
+    result = await served.ssh("sha256sum", stdin=data)
+    assert result.out.split()[0].decode() == hashlib.sha256(data).hexdigest()
+
+
+async def test_64_mib_come_back(served: Served) -> None:
+    data = os.urandom(64 * MIB)
+    result = await served.ssh("cat", stdin=data)
+    assert result.status == 0
+    assert hashlib.sha256(result.out).digest() == hashlib.sha256(data).digest()
+
+
+async def test_a_command_may_close_its_stdin_early(served: Served) -> None:
+    async with await connect(served) as client:
+        for _ in range(5):
+            result = await client.run("head -c 10", input=b"x" * 3 * MIB, encoding=None)
+            assert result.stdout == b"x" * 10
+            assert result.exit_status == 0
+        assert (await client.run("echo alive")).stdout == "alive\n"
+
+
+async def test_huge_output_then_exit_loses_nothing(served: Served, tmp_path: Path) -> None:
+    source = tmp_path / "random"
+    source.write_bytes(os.urandom(64 * MIB))
+    expected = hashlib.sha256(source.read_bytes()).hexdigest()
+    for _ in range(20):
+        command = shlex.join(served.command("--", f"cat {source}; exit 5"))
+        process = await asyncio.create_subprocess_shell(
+            f"{{ {command}; echo $? >{tmp_path}/status; }} | sha256sum",
+            stdout=asyncio.subprocess.PIPE,
+        )
+        out, _ = await process.communicate()
+        assert out.split()[0].decode() == expected
+        assert (tmp_path / "status").read_text() == "5\n"
+
+
+async def test_output_of_a_quick_command_is_whole(served: Served) -> None:
+    async with await connect(served) as client:
+        for size in (1, 4095, 65536, 65537, 200_000, 1_000_000):
+            result = await client.run(f"head -c {size} /dev/zero", encoding=None)
+            assert len(result.stdout or b"") == size
+
+
+async def test_a_slow_reader_stops_the_command_and_no_other(served: Served) -> None:
+    async with await connect(served) as client:
+        slow = await client.create_process("yes | head -c 20000000", encoding=None)
+        for _ in range(3):
+            assert (await client.run("echo quick")).stdout == "quick\n"
+        total = 0
+        while data := await slow.stdout.read(65536):
+            total += len(data)
+        assert total == 20_000_000
+
+
+async def test_fifty_channels_do_not_block_each_other(served: Served) -> None:
+    async with await connect(served) as client:
+        waiting = [await client.create_process("read line; echo got $line") for _ in range(49)]
+        assert (await client.run("echo first")).stdout == "first\n"
+        for number, process in enumerate(waiting):
+            process.stdin.write(f"{number}\n")
+        for number, process in enumerate(waiting):
+            assert (await process.wait()).stdout == f"got {number}\n"
+
+
+async def test_an_unknown_subsystem_is_refused(served: Served) -> None:
+    result = await served.ssh("-s", "--", "nonsense")
+    assert result.status == 255
+    assert b"subsystem request failed" in result.err
+
+
+async def test_a_vanished_client_hangs_up_on_its_commands(served: Served, tmp_path: Path) -> None:
+    told = tmp_path / "told"
+    started = tmp_path / "started"
+    script = f"trap 'echo hup > {told}; exit' HUP; touch {started}; while :; do sleep 0.1; done"
+    process = await start(served.command("--", f"sh -c '{script.replace(chr(39), chr(34))}'"))
+    await until(started.exists)
+    process.kill()
+    await process.communicate()
+    await until(told.exists)
+
+
+async def test_what_a_command_left_behind_survives_the_client(
+    served: Served, tmp_path: Path
+) -> None:
+    """VS Code's exec server: started from a script on stdin, in the background, stdin /dev/null."""
+    alive = tmp_path / "alive"
+    script = f"(sleep 2; touch {alive}) < /dev/null > /dev/null 2>&1 &\necho started\n"
+    process = await start(served.command("-T", "--", "bash"))
+    assert process.stdin is not None
+    assert process.stdout is not None
+    process.stdin.write(script.encode())
+    await process.stdin.drain()
+    assert await process.stdout.readline() == b"started\n"
+    process.kill()
+    await process.wait()
+    await until(alive.exists)
+
+
+async def test_a_daemon_holding_the_output_does_not_hold_the_channel(
+    served: Served, tmp_path: Path
+) -> None:
+    alive = tmp_path / "alive"
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    result = await served.ssh(f"(sleep 4; echo late; touch {alive}) & echo now")
+    assert result.out == b"now\n"
+    assert result.status == 0
+    assert loop.time() - began < 4
+    await until(alive.exists)  # and SIGPIPE did not end it
+
+
+async def test_background_output_soon_after_the_exit_still_arrives(served: Served) -> None:
+    assert (await served.ssh("(sleep 0.5; echo late) & echo now")).out == b"now\nlate\n"
+
+
+async def test_signals_reach_the_command(served: Served) -> None:
+    async with await connect(served) as client:
+        process = await client.create_process(
+            "trap 'echo int; exit 4' INT; echo on; sleep 20 & wait"
+        )
+        assert await process.stdout.readline() == "on\n"
+        process.send_signal("INT")
+        result = await process.wait()
+        assert (result.stdout, result.exit_status) == ("int\n", 4)
+
+
+async def test_bytes_are_counted_for_the_guest(served: Served) -> None:
+    process = await start(served.command("--", "cat; sleep 20"))
+    assert process.stdin is not None
+    assert process.stdout is not None
+    process.stdin.write(b"x" * 5000)
+    await process.stdin.drain()
+    await process.stdout.readexactly(5000)
+    guest = served.gate.guests[0]
+    (channel,) = guest.report().channels
+    assert (channel.kind, channel.detail) == ("exec", "cat; sleep 20")
+    assert (channel.received, channel.sent) == (5000, 5000)
+    assert (guest.meter.received.total, guest.meter.sent.total) == (5000, 5000)
+    assert guest.report().cipher
+    assert guest.report().kex
+    process.kill()
+    await process.wait()
+    await until(lambda: served.gate.gone != [])
+    assert len(served.gate.gone) == 1
+
+
+async def test_a_command_without_pty_has_no_terminal(served: Served) -> None:
+    result = await served.ssh("tty; test -e /dev/tty && echo x < /dev/tty")
+    assert b"not a tty" in result.out
+
+
+async def test_uploads_one_after_another_are_whole(served: Served) -> None:
+    data = os.urandom(32 * MIB)
+    expected = hashlib.sha256(data).hexdigest().encode()
+    for _ in range(12):
+        result = await served.ssh("sha256sum", stdin=data)
+        assert result.out.split()[0] == expected
+
+
+async def test_a_command_that_does_not_read_holds_back_its_client(served: Served) -> None:
+    """Also when much was sent before the command had started."""
+    served.gate.decision = asyncio.get_running_loop().create_future()
+    process = await start(served.command("--", "sleep 1.5; wc -c"))
+    assert process.stdin is not None
+    sending = asyncio.create_task(process.communicate(bytes(24 * MIB)))
+    await until(lambda: served.gate.asked != [])
+    await asyncio.sleep(0.3)
+    served.gate.decision.set_result(served.gate.grant)
+    await asyncio.sleep(1.0)
+    (channel,) = served.gate.guests[0].report().channels
+    assert 0 < channel.received < 8 * MIB
+    out, _ = await sending
+    assert out.split() == [str(24 * MIB).encode()]
+
+
+async def test_a_command_that_reads_slowly_is_not_overrun(served: Served) -> None:
+    """It pauses and resumes its client again and again; what was not read stays with the client."""
+    process = await start(
+        served.command(
+            "--", "for i in 1 2 3 4 5 6 7 8; do head -c 700000; sleep 0.1; done; sleep 9"
+        )
+    )
+    assert process.stdin is not None
+    assert process.stdout is not None
+    sending = asyncio.create_task(_send(process.stdin, bytes(32 * MIB)))
+    read = 0
+    while read < 8 * 700_000:
+        read += len(await process.stdout.read(1 << 16))
+    (channel,) = served.gate.guests[0].report().channels
+    assert channel.received < 8 * 700_000 + 3 * MIB
+    await asyncio.sleep(0.3)
+    (endpoint,) = served.host.__dict__["_endpoints"]
+    open_channels = endpoint.wire.__dict__["_channels"].values()
+    held = [sum(len(data) for data, _ in one.__dict__["_recv_buf"]) for one in open_channels]
+    assert max(held) <= 2 * MIB
+    process.kill()
+    await process.wait()
+    sending.cancel()

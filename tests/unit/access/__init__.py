@@ -1,0 +1,1 @@
+"""Who gets in: the decisions, without IO."""

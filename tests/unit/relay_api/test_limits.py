@@ -1,0 +1,52 @@
+"""Fair shares: the whole rate is kept, parts are equal, and unused parts go to the others."""
+
+import pytest
+
+from uptui.relay.limits import FairShare
+
+RATE = 1_000_000.0
+CHUNK = 16_384
+
+
+def simulate(share: FairShare, streams: list[str], seconds: float) -> dict[str, int]:
+    """Bytes that greedy streams move in a time, each pausing as told."""
+    ready = dict.fromkeys(streams, 0.0)
+    moved = dict.fromkeys(streams, 0)
+    while True:
+        stream = min(ready, key=lambda name: ready[name])
+        now = ready[stream]
+        if now >= seconds:
+            return moved
+        moved[stream] += CHUNK
+        ready[stream] = now + max(1e-4, share.wait_after(stream, CHUNK, now))
+
+
+@pytest.mark.parametrize("count", [1, 2, 7])
+def test_greedy_streams_get_equal_parts_of_the_whole(count: int) -> None:
+    names = [f"s{n}" for n in range(count)]
+    moved = simulate(FairShare(RATE), names, 20.0)
+    assert 0.92 < sum(moved.values()) / (RATE * 20) < 1.08
+    for bytes_moved in moved.values():
+        assert 0.9 < bytes_moved / (RATE * 20 / count) < 1.1
+
+
+def test_a_stream_that_left_or_idles_leaves_its_part() -> None:
+    share = FairShare(RATE)
+    share.wait_after("a", 1, 0.0)
+    share.wait_after("b", 1, 0.0)
+    assert share.part == RATE / 2
+    share.leave("b")
+    assert share.part == RATE
+    share.wait_after("b", 1, 0.1)
+    share.wait_after("a", 1, 10.0)
+    assert share.part == RATE
+
+
+def test_small_writes_do_not_wait() -> None:
+    share = FairShare(RATE)
+    assert [share.wait_after("a", 100, now / 100) for now in range(50)] == [0.0] * 50
+
+
+def test_a_rate_must_be_positive() -> None:
+    with pytest.raises(ValueError, match="above 0"):
+        FairShare(0)

@@ -1,0 +1,55 @@
+"""The command line: flags -> settings -> wiring -> exit code.
+
+Exit codes: 0 done; 1 failed; 2 wrong usage or configuration; 3 no daemon is running; 4 a daemon is
+running already; 5 the daemon refused, for example because there is no such client; 130 interrupted.
+"""
+
+import os
+import sys
+from collections.abc import Sequence
+from typing import Final
+
+import click
+
+from uptui.errors import (
+    AlreadyRunningError,
+    ApiError,
+    ConfigError,
+    NotRunningError,
+    UptuiError,
+)
+
+FAILED: Final = 1
+USAGE: Final = 2
+NOT_RUNNING: Final = 3
+ALREADY_RUNNING: Final = 4
+REFUSED: Final = 5
+INTERRUPTED: Final = 130
+_CODES: Final[tuple[tuple[type[UptuiError], int], ...]] = (
+    (ConfigError, USAGE),
+    (NotRunningError, NOT_RUNNING),
+    (AlreadyRunningError, ALREADY_RUNNING),
+    (ApiError, REFUSED),
+)
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Carry out a command line; returns the exit code."""
+    from uptui.cli.root import root
+
+    try:
+        result = root.main(list(arguments), prog_name="uptui", standalone_mode=False)
+    except click.exceptions.Exit as error:
+        return error.exit_code
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        return INTERRUPTED
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python complains
+        return FAILED
+    except UptuiError as error:
+        print(f"uptui: {error}", file=sys.stderr)
+        return next((code for kind, code in _CODES if isinstance(error, kind)), FAILED)
+    return result if isinstance(result, int) else 0

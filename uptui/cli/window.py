@@ -1,0 +1,30 @@
+"""Puts this terminal onto the shared terminal, with or without an event loop running already."""
+
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from uptui.cli.output import say
+from uptui.client.attach import attach
+from uptui.protocol.terminal import End
+
+
+def take_over(socket: Path, *, watch: bool = False) -> int:
+    """Until the terminal ends or ^] is pressed; returns the program's exit code, or 0.
+
+    Blocks its caller also inside an event loop, as the suspended TUI wants.
+    """
+
+    def sit() -> End:
+        return asyncio.run(attach(socket, watch=watch))
+
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        end = sit()
+    else:
+        with ThreadPoolExecutor(1) as thread:
+            end = thread.submit(sit).result()
+    if end.message:
+        say(end.message)
+    return end.code or 0

@@ -1,0 +1,1 @@
+"""What the host decides: plain synchronous Python, no IO, `now` passed in."""

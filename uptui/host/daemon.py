@@ -1,0 +1,306 @@
+"""The host daemon: puts share, SSH server, terminals, relay link and API together and runs them."""
+
+import asyncio
+import os
+import socket
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final, cast
+
+import asyncssh
+
+from uptui.collector import Collector
+from uptui.config import Settings
+from uptui.core.keys import parse_public_key
+from uptui.host import api, doctor, wishes
+from uptui.host.acts import Calls, HostActs
+from uptui.host.addresses import Addresses, Names, wish
+from uptui.host.api_server import ApiServer, bind
+from uptui.host.authorized import AuthorizedKeys, check_readable
+from uptui.host.changes import Changes
+from uptui.host.desk import Desk
+from uptui.host.eventlog import RING, EventLog
+from uptui.host.gate import StreamOrigin
+from uptui.host.identity import load_host_keys, load_identity, public_line
+from uptui.host.link import Endpoint, Hooks, LinkSettings, RelayLink
+from uptui.host.lock import DaemonLock
+from uptui.host.memory import Memory
+from uptui.host.ports import PortWatch
+from uptui.host.pty import Size
+from uptui.host.reception import Hooks as ReceptionHooks
+from uptui.host.reception import Reception
+from uptui.host.snapshot import Moment, Unchanging, draw
+from uptui.host.spawn import ExitStatus
+from uptui.host.ssh.environment import Environment
+from uptui.host.ssh.guest_services import GuestServices
+from uptui.host.ssh.server import SSHHost
+from uptui.host.state import StateDir
+from uptui.host.terminal import attach
+from uptui.host.terminal.terminals import TerminalService
+from uptui.host.tuning import Tuning
+from uptui.paths import Places
+from uptui.protocol import host_api
+from uptui.protocol.host_api import LogEntry, ShareStatus, Snapshot
+from uptui.protocol.names import Fingerprint, RouteName
+
+GOODBYE: Final = "The host has stopped sharing."
+COMMAND_SIZE: Final = Size(80, 24)
+"""The window of a shared command until somebody joins it."""
+SIGNALLED: Final = 128
+"""Exit code of a command that a signal ended, as shells give it."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a daemon is started with."""
+
+    settings: Settings
+    places: Places
+    command: tuple[str, ...] = ()
+    """Runs at once as the shared terminal; the share ends with it."""
+    directory: str | None = None
+    """Where `command` runs; None is the home directory."""
+
+
+class HostDaemon:
+    """One share. Made (and the state directory taken) first, then run in an event loop."""
+
+    def __init__(self, plan: Plan) -> None:
+        """Raises AlreadyRunningError, ConfigError, StateError."""
+        settings, places = plan.settings, plan.places
+        self._plan = plan
+        self.exit_code = 0
+        """That of the command, once the share has ended with it."""
+        where = settings.origin("host.authorized_keys").where
+        check_readable(settings.host.authorized_keys, where)
+        self._state = StateDir(places.state_dir)
+        self._lock = DaemonLock(places.lock_file)
+        self._lock.acquire()
+        try:
+            origin = settings.origin("host.identity").where
+            self.key = load_identity(settings.host.identity, origin, places.identity_file)
+            origin = settings.origin("host.host_keys").where
+            self._further_keys = load_host_keys(settings.host.host_keys, origin)
+            self._tuning = Tuning(settings, self._state)
+        except BaseException:
+            self._lock.release()
+            raise
+
+    async def run(self, relay: Endpoint, started: Callable[["Running"], None]) -> str:
+        """Share until stopped; returns why it ended. `started` gets the parts once they are made.
+
+        Raises StateError, ConfigError.
+        """
+        keys = [self.key, *self._further_keys]
+        running = Running(self._plan, self._state, self._tuning, keys, relay)
+        started(running)
+        reason = await running.run()
+        self.exit_code = running.exit_code
+        return reason
+
+    def release(self) -> None:
+        """Give the state directory back, once the relay beside us has ended, too."""
+        self._lock.release()
+
+
+class Running:
+    """The wired parts of a daemon that runs; lives in one event loop."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        state: StateDir,
+        tuning: Tuning,
+        host_keys: list[asyncssh.SSHKey],
+        relay: Endpoint,
+    ) -> None:
+        settings, places, key = plan.settings, plan.places, host_keys[0]
+        self._tuning = tuning
+        self._ending: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self.ready = asyncio.Event()
+        """Set once the strings have worked for the first time."""
+        self.exit_code = 0
+        self._command = plan.command
+        ssh_settings = wishes.ssh_settings(settings, tuning.alias or socket.gethostname())
+        environment = Environment(ssh_settings, os.environ)
+        self._fixed = _unchanging(places.name, environment.account.name, key)
+        directory = settings.host.cwd or environment.account.home
+        self._addresses = Addresses(public_line(key), self._fixed.hostname, directory)
+        self.changes = Changes(self.snapshot)
+        self.log = EventLog(places.event_log)
+        self.link = RelayLink(
+            LinkSettings(relay, key, settings.host.join_token, wishes.transport(settings)),
+            Hooks(self._accept, self.changes.touch, self._record, self._published),
+        )
+        memory = Memory(state, self._fixed.fingerprint)
+        self.reception = Reception(
+            memory.load(wishes.share_settings(settings, tuning.alias), time.time()),
+            self.log,
+            memory,
+            hooks=ReceptionHooks(self._publish, self.changes.touch, self.stop, self._banish),
+        )
+        self.desk = Desk(self.reception, self._invite_strings)
+        self.terminals = TerminalService(
+            wishes.terminal_settings(settings, plan.command, plan.directory, places.recordings),
+            environment,
+            on_change=self.changes.touch,
+            on_shared_end=self._shared_ended if plan.command else _ignore,
+            note=self._note,
+        )
+        self.ssh = SSHHost(host_keys, self.reception, ssh_settings, self.terminals, GuestServices)
+        self._keys = AuthorizedKeys(
+            places.state_dir / "keys",
+            self.reception.authorize,
+            lambda problem: self._record("keys.problem", problem, "warning"),
+        )
+        self._ports = PortWatch(lambda: self._tuning.now.host.ports_ignore, self.changes.touch)
+        self._collector = Collector()
+        self._places = places
+        self._api = self._made_api()
+
+    def _made_api(self) -> ApiServer:
+        calls = Calls(self.url, self._settings_changed, self.stop, self._doctor)
+        acts = HostActs(self.desk, self.link, self.log, self._tuning, self.changes, calls)
+        application = api.application(acts, attach.routes(self.terminals))
+        return ApiServer(application, bind(self._places.api_socket))
+
+    @property
+    def fingerprint(self) -> str:
+        """Of the host key."""
+        return self._fixed.fingerprint
+
+    @property
+    def status(self) -> ShareStatus:
+        if self._ending.done():
+            return "stopping"
+        return "sharing" if self.ready.is_set() else "starting"
+
+    async def run(self) -> str:
+        """Until `stop`; returns the reason."""
+        await self._keys.use(self._tuning.now.host.authorized_keys)
+        if self._tuning.now.host.locked:
+            self.desk.lock(host_api.Lock(locked=True))
+        await self.ssh.start()
+        if self._command:
+            self.terminals.start_shared(COMMAND_SIZE)
+        self._publish()
+        async with asyncio.TaskGroup() as group:
+            serving = group.create_task(self._api.serve())
+            work = (self.reception, self._keys, self._ports, self.link, self._collector)
+            tasks = [group.create_task(part.run()) for part in work]
+            reason = await self._ending
+            await self._end(reason)
+            for task in tasks:
+                task.cancel()
+            self._api.shutdown()
+            await serving
+        await asyncio.to_thread(self.log.close)
+        return reason
+
+    async def _end(self, reason: str) -> None:
+        self._record("share.stopped", f"sharing ends: {reason}", "notice")
+        self.reception.close(GOODBYE)
+        await self.ssh.close(GOODBYE)
+        self.terminals.close()
+        self.reception.save()
+        self.changes.close()
+
+    def stop(self, reason: str) -> None:
+        """End the share soon; further calls change nothing."""
+        if not self._ending.done():
+            self._ending.set_result(reason)
+
+    def names(self) -> Names:
+        """By what names we want to be reached now."""
+        state = self.reception.share.state
+        host = self._tuning.now.host
+        invites = tuple(self.reception.share.routes(time.time()))
+        return Names(state.address.token, self._tuning.alias, invites, host.e2e_only)
+
+    def url(self) -> host_api.Strings:
+        """The strings that people connect with."""
+        return self._addresses.strings(self.names(), self.link.status)
+
+    def snapshot(self) -> Snapshot:
+        """Everything at this moment."""
+        host = self._tuning.now.host
+        moment = Moment(
+            status=self.status,
+            alias=self._tuning.alias,
+            e2e_only=host.e2e_only,
+            unknown=cast("host_api.UnknownPolicy", host.unknown),
+            record=self.terminals.records,
+            relay=self.link.model(),
+            url=self.url(),
+            ports=self._ports.ports,
+            terminals=self.terminals.snapshot(),
+        )
+        return draw(self._fixed, moment, self.desk)
+
+    def log_after(self, n: int) -> list[LogEntry]:
+        """The entries with a greater number that are remembered, oldest first."""
+        return self.log.after(n, RING)
+
+    def _invite_strings(self, invite: RouteName) -> dict[str, str]:
+        return dict(self._addresses.invite_strings(invite, self.names(), self.link.status))
+
+    def _publish(self) -> None:
+        self.link.publish(wish(self.names(), self.link.status))
+        self.changes.touch()
+
+    def _published(self) -> None:
+        """A refused alias moves the port to the token, which is another wish."""
+        self._publish()
+        if self.link.settled and not self.ready.is_set():
+            self._collector.settle()
+            self.ready.set()
+            self.changes.touch()
+
+    def _accept(self, sock: socket.socket, origin: StreamOrigin) -> None:
+        self.ssh.accept(sock, origin)
+
+    def _record(self, event: str, text: str, level: host_api.Level) -> None:
+        self.reception.record(event, text, level=level)
+
+    def _note(self, event: str, text: str, **data: object) -> None:
+        kept = {key: str(value) for key, value in data.items()}
+        self.reception.record(event, text, level="info", **kept)
+
+    def _banish(self, key: Fingerprint) -> None:
+        self.terminals.kept.end_of(key)
+
+    def _shared_ended(self, status: ExitStatus) -> None:
+        self.exit_code = SIGNALLED if status.code is None else status.code
+        how = f"by SIG{status.signal}" if status.code is None else f"with status {status.code}"
+        self.stop(f"the shared command ended {how}")
+
+    async def _settings_changed(self, key: str) -> None:
+        now = self._tuning.now
+        if key == "host.authorized_keys":
+            await self._keys.use(now.host.authorized_keys)
+        self.reception.configure(wishes.share_settings(now, self._tuning.alias))
+        self.terminals.kept.grace = now.host.keep_shells
+        self.terminals.set_size_policy(wishes.size_policy(now))
+        if key == "host.record":
+            self.terminals.record(on=now.host.record)
+        self._publish()
+        self._record("setting.changed", f"{key} was changed", "notice")
+
+    async def _doctor(self) -> list[host_api.Check]:
+        return await doctor.examine(self._tuning.now, self._places, self.link.settings.endpoint)
+
+
+def _unchanging(name: str, os_user: str, key: asyncssh.SSHKey) -> Unchanging:
+    return Unchanging(
+        name=name,
+        hostname=socket.gethostname(),
+        os_user=os_user,
+        pid=os.getpid(),
+        started_at=time.time(),
+        fingerprint=parse_public_key(public_line(key)).fingerprint,
+    )
+
+
+def _ignore(status: ExitStatus) -> None:
+    del status

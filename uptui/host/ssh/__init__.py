@@ -1,0 +1,1 @@
+"""The embedded SSH server: asyncssh, processes, files, forwards."""

@@ -1,0 +1,220 @@
+"""Forwarded connections of one client, counted by the forward that they belong to."""
+
+import asyncio
+from collections.abc import Coroutine
+from dataclasses import dataclass, field
+from typing import Any, Final, Literal, cast
+
+import asyncssh
+from asyncssh.constants import OPEN_RESOURCE_SHORTAGE
+
+from uptui.core import destinations
+from uptui.core.roles import Role
+from uptui.errors import RefusedError
+from uptui.host.ssh.bridge import Bridge
+from uptui.host.ssh.connection import ChannelRecord, Connection, printable
+from uptui.protocol.host_api import ChannelKind, Forward
+
+MAX_ROUTES: Final = 200
+"""Destinations remembered per connection; the oldest unused one makes room."""
+MAX_REFUSALS: Final = 100
+"""Refused destinations that are put on record, each once."""
+CLIENT_SIDE: Final = "client"
+"""What a remote forward leads to, as far as the host can know."""
+
+Direction = Literal["local", "remote", "agent", "x11"]
+_KINDS: Final[dict[Direction, ChannelKind]] = {
+    "local": "forward-local", "remote": "forward-remote", "agent": "agent", "x11": "x11",
+}  # fmt: skip
+
+
+def address_text(host: str, port: int) -> str:
+    """`host:port`, with brackets around IPv6."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+@dataclass
+class Route:
+    """All connections of one client over one forward."""
+
+    direction: Direction
+    name: str
+    """Destination of a local forward, listening address of a remote one."""
+    open: int = 0
+    total: int = 0
+    received: int = 0
+    sent: int = 0
+    noted: bool = False
+
+
+@dataclass(eq=False)
+class Crossing:
+    """One forwarded connection; counts for its channel and its route."""
+
+    route: Route
+    record: ChannelRecord
+    host: str = ""
+    port: int = 0
+    address: str | None = None
+    path: str = ""
+    over: bool = False
+    bridge: Bridge = field(init=False)
+
+    def count_received(self, size: int) -> None:
+        self.route.received += size
+        self.record.count_received(size)
+
+    def count_sent(self, size: int) -> None:
+        self.route.sent += size
+        self.record.count_sent(size)
+
+    def tcp_session(self) -> asyncssh.SSHTCPSession[bytes]:
+        """The bridge, as asyncssh asks for it when a channel opens."""
+        return self.bridge
+
+    def unix_session(self) -> asyncssh.SSHUNIXSession[bytes]:
+        """The same for a Unix socket's channel."""
+        return cast("asyncssh.SSHUNIXSession[bytes]", self.bridge)
+
+    def allowed(self, role: Role) -> bool:
+        """Whether `role` could open this one now."""
+        if self.route.direction != "local":
+            return True
+        if self.path:
+            return destinations.may_reach_path(role, self.path)
+        return destinations.may_reach(role, self.host, self.port, self.address)
+
+
+class Crossings:
+    """The table of one connection."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._routes: dict[tuple[Direction, str], Route] = {}
+        self._open: set[Crossing] = set()
+        self._opening: set[asyncio.Task[None]] = set()
+        self._refusals: set[str] = set()
+
+    def start(
+        self,
+        direction: Direction,
+        name: str,
+        *,
+        host: str = "",
+        port: int = 0,
+        address: str | None = None,
+        path: str = "",
+    ) -> Crossing:
+        """Register a connection. Raises asyncssh.ChannelOpenError when there are too many."""
+        kind = _KINDS[direction]
+        route = self._route(direction, name)
+        made: list[Crossing] = []
+        try:
+            record = self._connection.open_channel(kind, name, lambda _: made[0].bridge.abort())
+        except RefusedError as error:
+            raise asyncssh.ChannelOpenError(OPEN_RESOURCE_SHORTAGE, str(error)) from error
+        crossing = Crossing(route, record, host, port, address, path)
+        made.append(crossing)
+        crossing.bridge = Bridge(crossing, lambda _: self.end(crossing))
+        route.open += 1
+        route.total += 1
+        self._open.add(crossing)
+        return crossing
+
+    def end(self, crossing: Crossing) -> None:
+        """A connection is over; harmless when repeated."""
+        if not crossing.over:
+            crossing.over = True
+            crossing.route.open -= 1
+            self._open.discard(crossing)
+            crossing.record.release()
+
+    def open(self, crossing: Crossing, opening: "Coroutine[Any, Any, object]") -> None:
+        """Await the channel towards the client; the socket is closed when it is refused."""
+        task = asyncio.get_running_loop().create_task(self._open_channel(crossing, opening))
+        self._opening.add(task)
+        task.add_done_callback(self._opening.discard)
+
+    async def _open_channel(
+        self, crossing: Crossing, opening: "Coroutine[Any, Any, object]"
+    ) -> None:
+        try:
+            await opening
+        except (asyncssh.Error, OSError):
+            crossing.bridge.abort()
+        else:
+            self.note_first(crossing.route)
+
+    def note_first(self, route: Route) -> None:
+        """Put the first connection of a route on record."""
+        if route.noted or route.direction in {"agent", "x11"}:
+            return
+        route.noted = True
+        words = "connects to" if route.direction == "local" else "takes connections from"
+        name = printable(route.name)
+        self._connection.gate.note(
+            self._connection.client_id,
+            "forward.open",
+            f"{words} {name}",
+            direction=route.direction,
+            address=name,
+        )
+
+    def first_refusal(self, target: str) -> bool:
+        """Whether this refusal is new, and there is room to remember it."""
+        if target in self._refusals or len(self._refusals) >= MAX_REFUSALS:
+            return False
+        self._refusals.add(target)
+        return True
+
+    def keep_allowed(self, role: Role) -> None:
+        """End what `role` could not open."""
+        for crossing in [c for c in self._open if not c.allowed(role)]:
+            crossing.bridge.abort()
+
+    def report(self, listeners: list[str]) -> list[Forward]:
+        """Every route, and every listener even when nobody has used it."""
+        routes = list(self._routes.values())
+        used = {route.name for route in routes if route.direction == "remote"}
+        routes += [Route("remote", name) for name in listeners if name not in used]
+        return [
+            self._shown(r, "local" if r.direction == "local" else "remote")
+            for r in routes
+            if r.direction == "local" or r.name in listeners
+        ]
+
+    def close(self) -> None:
+        """End everything."""
+        for task in list(self._opening):
+            task.cancel()
+        for crossing in list(self._open):
+            crossing.bridge.abort()
+
+    def _route(self, direction: Direction, name: str) -> Route:
+        route = self._routes.get((direction, name))
+        if route is None:
+            if len(self._routes) >= MAX_ROUTES:
+                self._forget_one()
+            route = self._routes[direction, name] = Route(direction, name)
+        return route
+
+    def _forget_one(self) -> None:
+        for key, route in self._routes.items():
+            if not route.open:
+                del self._routes[key]
+                return
+
+    def _shown(self, route: Route, direction: Literal["local", "remote"]) -> Forward:
+        local = direction == "local"
+        name = printable(route.name)
+        return Forward(
+            client_id=self._connection.client_id,
+            client_name="",
+            direction=direction,
+            listen="" if local else name,
+            target=name if local else CLIENT_SIDE,
+            connections=route.open,
+            total_connections=route.total,
+            received=route.received,
+            sent=route.sent,
+        )

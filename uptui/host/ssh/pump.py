@@ -1,0 +1,205 @@
+"""A program on three pipes: every byte delivered, then how it ended; knows no SSH.
+
+sshd closes a channel when the program has exited and its output has ended. A daemon left behind
+with the pipes open would keep it open for ever, so here the channel also ends when nothing came for
+QUIET_AFTER_EXIT. The daemon's later output is read and dropped: SIGPIPE shall not kill it.
+"""
+
+import asyncio
+import fcntl
+import os
+from collections.abc import Callable
+from typing import Final
+
+from uptui.host.flow import Drain, Source
+from uptui.host.hangup import hang_up
+from uptui.host.spawn import ExitStatus, Program, spawn
+
+PIPE_SIZE: Final = 256 * 1024
+"""Capacity asked of a pipe: fewer switches between program and daemon."""
+QUIET_AFTER_EXIT: Final = 2.0
+"""Seconds without output after which a program that has exited counts as finished."""
+HANG_UP_AFTER: Final = 0.5
+"""Seconds that a program gets to end by itself when its client has vanished."""
+ORPHAN_BYTES: Final = 16 * 1024 * 1024
+"""Output of a daemon left behind that is dropped before its pipe is closed."""
+
+
+class _Orphan:
+    """Reads and drops what a daemon left behind still writes."""
+
+    def __init__(self, fd: int) -> None:
+        self._left = ORPHAN_BYTES
+        self._source = Source(fd, self._drop, self._done)
+
+    def _drop(self, data: bytes) -> None:
+        self._left -= len(data)
+        if self._left < 0:
+            self._source.close()
+
+    def _done(self) -> None:
+        """The daemon has closed it."""
+
+
+class PipedProcess:
+    """A running program; `on_exit` comes once, after its last output."""
+
+    def __init__(
+        self,
+        program: Program,
+        *,
+        on_stdout: Callable[[bytes], None],
+        on_stderr: Callable[[bytes], None],
+        on_output_end: Callable[[], None],
+        on_exit: Callable[[ExitStatus], None],
+        on_full: Callable[[], None],
+        on_room: Callable[[], None],
+    ) -> None:
+        """Start `program`. Raises OSError.
+
+        `on_output_end`: it has closed both its outputs. `on_full` and `on_room` tell whether input
+        written should wait.
+        """
+        self._on_exit = on_exit
+        self._on_output_end = on_output_end
+        self._loop = asyncio.get_running_loop()
+        self._status: ExitStatus | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._gone = False
+        ours, theirs = _pipes()
+        self._inodes = frozenset(os.fstat(fd).st_ino for fd in ours)
+        try:
+            self._child = spawn(program, theirs, self._exited)
+        except OSError:
+            for fd in ours:
+                os.close(fd)
+            raise
+        finally:
+            for fd in theirs:
+                os.close(fd)
+        self._input = Drain(ours[0], on_full=on_full, on_room=on_room)
+        self._sources = [
+            Source(ours[1], self._watched(on_stdout), self._ended),
+            Source(ours[2], self._watched(on_stderr), self._ended),
+        ]
+
+    @property
+    def pid(self) -> int:
+        return self._child.pid
+
+    def write(self, data: bytes) -> None:
+        """Give the program input."""
+        self._input.write(data)
+
+    def end_input(self) -> None:
+        """The program's input ends after what was written."""
+        self._input.end()
+
+    def pause(self) -> None:
+        for source in self._sources:
+            source.pause()
+
+    def resume(self) -> None:
+        for source in self._sources:
+            source.resume()
+        self._expect_silence()
+
+    def signal(self, number: int) -> None:
+        """Signal the program and what it started."""
+        self._child.signal_group(number)
+
+    def vanish(self) -> None:
+        """The client is gone: end the input, drop output, and hang up soon. No callback follows.
+
+        What the program left in the background with its input and output elsewhere goes on.
+        """
+        if self._gone:
+            return
+        self._gone = True
+        self._input.close()
+        self._orphan()
+        if self._status is None:
+            self._timer = self._loop.call_later(HANG_UP_AFTER, self._hang_up)
+
+    def _hang_up(self) -> None:
+        if self._status is None:
+            hang_up(self._child.pid, self._inodes)
+
+    def _watched(self, deliver: Callable[[bytes], None]) -> Callable[[bytes], None]:
+        def received(data: bytes) -> None:
+            deliver(data)
+            if self._status is not None:
+                self._expect_silence()
+
+        return received
+
+    def _ended(self) -> None:
+        if all(source.closed for source in self._sources):
+            if self._status is None:
+                self._on_output_end()
+            else:
+                self._finish()
+
+    def _exited(self, status: ExitStatus) -> None:
+        self._status = status
+        if self._gone:
+            if self._timer is not None:
+                self._timer.cancel()
+        elif all(source.closed for source in self._sources):
+            self._finish()
+        else:
+            self._expect_silence()
+
+    def _expect_silence(self) -> None:
+        if self._status is None or self._gone:
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self._loop.call_later(QUIET_AFTER_EXIT, self._silence)
+
+    def _silence(self) -> None:
+        if any(source.paused and not source.closed for source in self._sources):
+            return  # the client is slow, not the program silent: `resume` asks again
+        self._orphan()
+        self._finish()
+
+    def _orphan(self) -> None:
+        for source in self._sources:
+            fd = source.detach()
+            if fd >= 0:
+                _Orphan(fd)
+
+    def _finish(self) -> None:
+        if self._gone or self._status is None:
+            return
+        self._gone = True
+        if self._timer is not None:
+            self._timer.cancel()
+        self._input.close()
+        self._on_exit(self._status)
+
+
+def _pipes() -> tuple[list[int], list[int]]:
+    """Our ends and the program's ends of stdin, stdout and stderr."""
+    pairs: list[tuple[int, int]] = []
+    try:
+        for _ in range(3):
+            pairs.append(os.pipe())  # noqa: PERF401 - what was opened must be closed on failure
+    except OSError:
+        for pair in pairs:
+            os.close(pair[0])
+            os.close(pair[1])
+        raise
+    for _, write in pairs[:2]:
+        _enlarge(write)
+    return [pairs[0][1], pairs[1][0], pairs[2][0]], [pairs[0][0], pairs[1][1], pairs[2][1]]
+
+
+def _enlarge(fd: int) -> None:
+    command = getattr(fcntl, "F_SETPIPE_SZ", None)
+    if command is None:
+        return
+    try:
+        fcntl.fcntl(fd, command, PIPE_SIZE)
+    except OSError:
+        return  # the user's share of pipe memory is used up: the usual size works too

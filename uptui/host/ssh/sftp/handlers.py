@@ -1,0 +1,414 @@
+"""What each SFTP request does to the file system; synchronous, raises OSError, knows no channel.
+
+Follows OpenSSH's sftp-server.c in order of operations and in the status of each failure.
+"""
+
+import errno
+import os
+import stat
+import time
+from collections.abc import Callable
+from typing import Final
+
+from uptui.core.roles import Capability
+from uptui.host.ssh.sftp import extensions, wire
+from uptui.host.ssh.sftp.handles import Handles, OpenDirectory, OpenFile
+from uptui.host.ssh.sftp.tree import Place, Tree
+from uptui.host.ssh.sftp.wire import Kind, Reader, Status
+from uptui.host.ssh.transfers import Access, Running, note_refusal, printable
+
+ENTRIES_PER_REPLY: Final = 100
+"""Directory entries in one SSH_FXP_NAME, as in sftp-server."""
+DEFAULT_FILE_MODE: Final = 0o666
+DEFAULT_DIRECTORY_MODE: Final = 0o777
+PERMISSION_BITS: Final = 0o7777
+
+MAX_NOTED_REFUSALS: Final = 100
+"""Paths of one session whose refusal goes on record."""
+
+_NAMING: Final = frozenset({
+    Kind.OPEN, Kind.OPENDIR, Kind.STAT, Kind.LSTAT, Kind.SETSTAT, Kind.READLINK, Kind.REMOVE,
+    Kind.MKDIR, Kind.RMDIR, Kind.RENAME,
+})  # fmt: skip
+"""Requests that begin with the path they are about."""
+_DRAFT_SYMLINK_CLIENTS: Final = ("libssh_", "ssh2js", "AsyncSSH")
+"""Clients that send SYMLINK as the draft says, unless the server calls itself OpenSSH."""
+_LINK_UNSUPPORTED: Final = frozenset({
+    errno.EOPNOTSUPP, errno.ENOSYS, errno.EXDEV, errno.EPERM, errno.EMLINK,
+})  # fmt: skip
+
+
+class RefusedRequestError(OSError):
+    """The role does not allow this request."""
+
+    def __init__(self, capability: Capability) -> None:
+        super().__init__(errno.EACCES, f"your role does not allow you to {capability} files here")
+
+
+def symlink_as_draft(client: str, server: str) -> bool:
+    """Whether this client sends the link before its target."""
+    return "OpenSSH" not in server and any(name in client for name in _DRAFT_SYMLINK_CLIENTS)
+
+
+class Files:
+    """One session's requests; each handler takes the request id and payload and returns a reply."""
+
+    def __init__(self, access: Access, tree: Tree, *, draft_symlinks: bool = False) -> None:
+        self.access = access
+        self.tree = tree
+        self.handles = Handles()
+        self._ended: list[tuple[Running, str]] = []
+        self._refused: list[tuple[str, OSError]] = []
+        """What is not yet on record of it."""
+        self._noted: set[str] = set()
+        """Paths whose refusal is, or soon will be."""
+        self._moving: Running | None = None
+        self._draft_symlinks = draft_symlinks
+        self._handlers: dict[int, Callable[[int, Reader], bytes]] = {
+            Kind.OPEN: self._open,
+            Kind.CLOSE: self._close,
+            Kind.WRITE: self._write,
+            Kind.LSTAT: self._lstat,
+            Kind.FSTAT: self._fstat,
+            Kind.SETSTAT: self._setstat,
+            Kind.FSETSTAT: self._fsetstat,
+            Kind.OPENDIR: self._opendir,
+            Kind.READDIR: self._readdir,
+            Kind.REMOVE: self._remove,
+            Kind.MKDIR: self._mkdir,
+            Kind.RMDIR: self._rmdir,
+            Kind.REALPATH: self._realpath,
+            Kind.STAT: self._stat,
+            Kind.RENAME: self._rename,
+            Kind.READLINK: self._readlink,
+            Kind.SYMLINK: self._symlink,
+            Kind.EXTENDED: self._extended,
+        }
+
+    def handle(self, kind: int, request: int, reader: Reader) -> bytes:
+        """The reply to any request but READ; failures become status packets."""
+        handler = self._handlers.get(kind)
+        if handler is None:
+            return wire.status_packet(request, Status.OP_UNSUPPORTED)
+        start = reader.at
+        try:
+            self._follow_role()
+            return handler(request, reader)
+        except OSError as error:
+            if error.errno == errno.EACCES and kind in _NAMING:
+                self._remember_refusal(printable(reader.string_at(start)), error)
+            return failure(request, error)
+        except (ValueError, OverflowError):
+            return wire.status_packet(request, Status.BAD_MESSAGE)
+
+    def _remember_refusal(self, path: str, error: OSError) -> None:
+        if path not in self._noted and len(self._noted) < MAX_NOTED_REFUSALS:
+            self._noted.add(path)
+            self._refused.append((path, error))
+
+    def need(self, capability: Capability) -> None:
+        """Raise unless the live grant allows it."""
+        if not self.access.role.can(capability):
+            raise RefusedRequestError(capability)
+
+    def need_any(self) -> None:
+        """Raise unless the client may at least look at names."""
+        if not self.access.role.can(Capability.WRITE):
+            self.need(Capability.READ)
+
+    def _follow_role(self) -> None:
+        """A role with another root sees another tree; handles into the old one are closed."""
+        root = self.access.role.files_root
+        if root != self.tree.root:
+            self.drop("access has changed")
+            self.tree = self.tree.within(root)
+
+    def drop(self, why: str) -> None:
+        """Close every handle; transfers under way end with `why`."""
+        for opened in self.handles.drain():
+            self._account(opened, why)
+
+    def readable(self, handle: bytes) -> OpenFile:
+        """The file to read from, after checking the role."""
+        self._follow_role()
+        self.need(Capability.READ)
+        return self._file(handle)
+
+    def count_read(self, opened: OpenFile, size: int) -> None:
+        if opened.transfer is None:
+            opened.transfer = Running(self.access, opened.path, "download")
+        opened.transfer.count(size)
+
+    def _file(self, handle: bytes) -> OpenFile:
+        opened = self.handles.file(handle)
+        if opened is None:
+            raise OSError(0, "not an open file handle")
+        return opened
+
+    def file(self, handle: bytes) -> OpenFile:
+        return self._file(handle)
+
+    def _open(self, request: int, reader: Reader) -> bytes:
+        path, pflags, wanted = reader.path(), reader.u32(), reader.attrs()
+        flags = _open_flags(pflags)
+        changes = flags & os.O_ACCMODE != os.O_RDONLY or flags & (os.O_CREAT | os.O_TRUNC)
+        self.need(Capability.WRITE if changes else Capability.READ)
+        if flags & os.O_ACCMODE == os.O_RDWR:
+            self.need(Capability.READ)
+        if self.handles.full:
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+        mode = DEFAULT_FILE_MODE if wanted.permissions is None else wanted.permissions
+        with self.tree.at(path) as place:
+            nofollow = 0 if place.follow else os.O_NOFOLLOW
+            flags |= nofollow | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
+            fd = os.open(place.name, flags, mode & PERMISSION_BITS, dir_fd=place.fd)
+            opened = OpenFile(fd, printable(place.real), flags)
+        if changes:
+            opened.transfer = Running(self.access, opened.path, "upload")
+        return wire.packet(Kind.HANDLE, request, wire.string(self.handles.add(opened)))
+
+    def _close(self, request: int, reader: Reader) -> bytes:
+        opened = self.handles.pop(reader.string())
+        if opened is None:
+            return wire.status_packet(request, Status.FAILURE, "not an open handle")
+        problem = ""
+        try:
+            os.close(opened.fd)
+        except OSError as error:
+            problem = error.strerror or "close failed"
+            return failure(request, error)
+        finally:
+            if isinstance(opened, OpenFile):
+                self._account(opened, problem)
+        return wire.status_packet(request, Status.OK)
+
+    def _account(self, opened: OpenFile, problem: str) -> None:
+        if opened.transfer is not None:
+            self._ended.append((opened.transfer, opened.problem or problem))
+            opened.transfer = None
+
+    @property
+    def unsettled(self) -> bool:
+        """Whether there is something to report."""
+        return self._moving is not None or bool(self._ended) or bool(self._refused)
+
+    def settle(self) -> None:
+        """Report on what happened; call on the event loop (handlers may run in a thread)."""
+        while self._refused:
+            note_refusal(self.access, *self._refused.pop(0))
+        if self._moving is not None:
+            self._moving.show()
+            self._moving = None
+        while self._ended:
+            running, problem = self._ended.pop(0)
+            running.finish(problem)
+
+    def _write(self, request: int, reader: Reader) -> bytes:
+        handle, offset, data = reader.string(), reader.u64(), reader.view()
+        self.need(Capability.WRITE)
+        opened = self._file(handle)
+        size = len(data)
+        try:
+            _write_all(opened, data, offset)
+        except OSError as error:
+            opened.failed(error)
+            raise
+        if opened.transfer is not None:
+            opened.transfer.count(size)
+            self._moving = opened.transfer
+        return wire.status_packet(request, Status.OK)
+
+    def _stat_of(self, path: bytes, *, follow: bool) -> os.stat_result:
+        self.need_any()
+        with self.tree.at(path, follow=follow) as place:
+            return os.stat(place.name, dir_fd=place.fd, follow_symlinks=place.follow)
+
+    def _stat(self, request: int, reader: Reader) -> bytes:
+        st = self._stat_of(reader.path(), follow=True)
+        return wire.packet(Kind.ATTRS, request, wire.attrs(st))
+
+    def _lstat(self, request: int, reader: Reader) -> bytes:
+        st = self._stat_of(reader.path(), follow=False)
+        return wire.packet(Kind.ATTRS, request, wire.attrs(st))
+
+    def _fstat(self, request: int, reader: Reader) -> bytes:
+        self.need_any()
+        st = os.fstat(self._file(reader.string()).fd)
+        return wire.packet(Kind.ATTRS, request, wire.attrs(st))
+
+    def _setstat(self, request: int, reader: Reader) -> bytes:
+        path, wanted = reader.path(), reader.attrs()
+        self.need(Capability.WRITE)
+        with self.tree.at(path) as place:
+            extensions.change(place, wanted)
+        return wire.status_packet(request, Status.OK)
+
+    def _fsetstat(self, request: int, reader: Reader) -> bytes:
+        handle, wanted = reader.string(), reader.attrs()
+        self.need(Capability.WRITE)
+        extensions.change_open(self._file(handle).fd, wanted)
+        return wire.status_packet(request, Status.OK)
+
+    def _opendir(self, request: int, reader: Reader) -> bytes:
+        path = reader.path()
+        self.need(Capability.READ)
+        if self.handles.full:
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+        with self.tree.at(path) as place:
+            flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | os.O_NONBLOCK
+            nofollow = 0 if place.follow else os.O_NOFOLLOW
+            fd = os.open(place.name, flags | nofollow, dir_fd=place.fd)
+        try:
+            names = [os.fsencode(name) for name in os.listdir(fd)]
+        except OSError:
+            os.close(fd)
+            raise
+        names += (b"..", b".")
+        handle = self.handles.add(OpenDirectory(fd, names))
+        return wire.packet(Kind.HANDLE, request, wire.string(handle))
+
+    def _readdir(self, request: int, reader: Reader) -> bytes:
+        self.need(Capability.READ)
+        opened = self.handles.directory(reader.string())
+        if opened is None:
+            raise OSError(0, "not an open directory handle")
+        entries: list[tuple[bytes, bytes, bytes]] = []
+        now = time.time()
+        size = 0
+        while opened.names and len(entries) < ENTRIES_PER_REPLY and size < wire.MAX_READ // 2:
+            name = opened.names.pop()
+            try:
+                st = os.stat(name, dir_fd=opened.fd, follow_symlinks=False)
+            except OSError:
+                continue
+            entry = extensions.entry(name, st, now)
+            size += len(entry[0]) + len(entry[1]) + len(entry[2])
+            entries.append(entry)
+        if not entries:
+            return wire.status_packet(request, Status.EOF)
+        return wire.packet(Kind.NAME, request, wire.names(entries))
+
+    def _remove(self, request: int, reader: Reader) -> bytes:
+        path = reader.path()
+        self.need(Capability.WRITE)
+        with self.tree.at(path, follow=False) as place:
+            os.unlink(place.name, dir_fd=place.fd)
+        return wire.status_packet(request, Status.OK)
+
+    def _mkdir(self, request: int, reader: Reader) -> bytes:
+        path, wanted = reader.path(), reader.attrs()
+        self.need(Capability.WRITE)
+        mode = DEFAULT_DIRECTORY_MODE if wanted.permissions is None else wanted.permissions
+        with self.tree.at(path, follow=False) as place:
+            os.mkdir(place.name, mode & PERMISSION_BITS, dir_fd=place.fd)
+        return wire.status_packet(request, Status.OK)
+
+    def _rmdir(self, request: int, reader: Reader) -> bytes:
+        path = reader.path()
+        self.need(Capability.WRITE)
+        with self.tree.at(path, follow=False) as place:
+            os.rmdir(place.name, dir_fd=place.fd)
+        return wire.status_packet(request, Status.OK)
+
+    def _realpath(self, request: int, reader: Reader) -> bytes:
+        self.need_any()
+        return self.path_reply(request, self.tree.real(reader.path()))
+
+    def path_reply(self, request: int, path: bytes) -> bytes:
+        """SSH_FXP_NAME with one path and no attributes."""
+        return wire.packet(Kind.NAME, request, wire.names([(path, path, wire.NO_ATTRS)]))
+
+    def _rename(self, request: int, reader: Reader) -> bytes:
+        old, new = reader.path(), reader.path()
+        self.need(Capability.WRITE)
+        with self.tree.at(old, follow=False) as a, self.tree.at(new, follow=False) as b:
+            st = os.stat(a.name, dir_fd=a.fd, follow_symlinks=False)
+            if stat.S_ISREG(st.st_mode):
+                _rename_file(a, b)
+            elif _exists(b):
+                raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))
+            else:
+                os.rename(a.name, b.name, src_dir_fd=a.fd, dst_dir_fd=b.fd)
+        return wire.status_packet(request, Status.OK)
+
+    def _readlink(self, request: int, reader: Reader) -> bytes:
+        path = reader.path()
+        self.need_any()
+        with self.tree.at(path, follow=False) as place:
+            target = os.readlink(place.name, dir_fd=place.fd)
+        return self.path_reply(request, target)
+
+    def _symlink(self, request: int, reader: Reader) -> bytes:
+        target, link = reader.path(), reader.path()
+        if self._draft_symlinks:
+            target, link = link, target
+        self.need(Capability.WRITE)
+        with self.tree.at(link, follow=False) as place:
+            os.symlink(target, place.name, dir_fd=place.fd)
+        return wire.status_packet(request, Status.OK)
+
+    def _extended(self, request: int, reader: Reader) -> bytes:
+        handler = extensions.HANDLERS.get(reader.string())
+        if handler is None:
+            return wire.status_packet(request, Status.OP_UNSUPPORTED)
+        return handler(self, request, reader)
+
+
+def failure(request: int, error: OSError) -> bytes:
+    """The status packet for a failed call; errors without their own code say more in words."""
+    status = wire.status_of(error)
+    says_more = status is Status.FAILURE or isinstance(error, RefusedRequestError)
+    return wire.status_packet(request, status, (error.strerror or "") if says_more else "")
+
+
+def _write_all(opened: OpenFile, data: memoryview, offset: int) -> None:
+    """Write at `offset`, or at the end of a file opened for appending."""
+    done = 0
+    while done < len(data):
+        piece = data[done:] if done else data
+        if opened.flags & os.O_APPEND:
+            done += os.write(opened.fd, piece)
+        else:
+            done += os.pwrite(opened.fd, piece, offset + done)
+
+
+def _open_flags(pflags: int) -> int:
+    """SSH_FXF_* as O_*; EINVAL when neither reading nor writing is asked for."""
+    flag = wire.Flag
+    if pflags & flag.READ and pflags & flag.WRITE:
+        flags = os.O_RDWR
+    elif pflags & flag.WRITE:
+        flags = os.O_WRONLY
+    else:
+        flags = os.O_RDONLY
+    for bit, value in (
+        (flag.APPEND, os.O_APPEND),
+        (flag.CREAT, os.O_CREAT),
+        (flag.TRUNC, os.O_TRUNC),
+        (flag.EXCL, os.O_EXCL),
+    ):
+        if pflags & bit:
+            flags |= value
+    return flags
+
+
+def _exists(place: Place) -> bool:
+    try:
+        os.stat(place.name, dir_fd=place.fd, follow_symlinks=False)
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def _rename_file(old: Place, new: Place) -> None:
+    """Rename without replacing: link, then unlink; where links are impossible, look first."""
+    try:
+        os.link(old.name, new.name, src_dir_fd=old.fd, dst_dir_fd=new.fd, follow_symlinks=False)
+    except OSError as error:
+        if error.errno not in _LINK_UNSUPPORTED:
+            raise
+        if _exists(new):
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST)) from error
+        os.rename(old.name, new.name, src_dir_fd=old.fd, dst_dir_fd=new.fd)
+        return
+    os.unlink(old.name, dir_fd=old.fd)

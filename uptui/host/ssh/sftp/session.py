@@ -1,0 +1,297 @@
+"""An SFTP session on an SSH channel: packets in, replies out, in order, with back-pressure.
+
+Requests run on the event loop as long as the file system answers at once, because a thread costs
+more than a cached read or write; whatever may wait (cold reads, fsync, a file system that has just
+been slow) runs in a thread while this session, and only this session, waits.
+"""
+
+import asyncio
+import errno
+import os
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import Final, Protocol
+
+from uptui.host.ssh.sftp import extensions, wire
+from uptui.host.ssh.sftp.handlers import Files, failure
+from uptui.host.ssh.sftp.handles import OpenFile
+from uptui.host.ssh.sftp.inbox import Inbox
+from uptui.host.ssh.sftp.wire import Kind, Reader, Status
+
+CHANNEL_PACKET: Final = 32768
+"""Bytes that most clients take in one channel packet; replies are cut at this size."""
+TURN: Final = 0.004
+"""Seconds of requests before other connections get their turn."""
+SLOW: Final = 0.02
+"""Two requests longer than this within SLOW_FOR make the session use threads for as long: one may
+be the machine that was busy."""
+SLOW_FOR: Final = 5.0
+WORKERS: Final = 16
+"""Threads for slow file systems, shared by all sessions."""
+
+_ALWAYS_SLOW: Final = (b"fsync@openssh.com", b"copy-data")
+_NOWAIT: Final = getattr(os, "RWF_NOWAIT", 0)
+_workers = ThreadPoolExecutor(WORKERS, "files")
+
+
+class Channel(Protocol):
+    """The part of asyncssh.SSHServerChannel that a session uses."""
+
+    def write(self, data: bytes) -> None: ...
+    def pause_reading(self) -> None: ...
+    def resume_reading(self) -> None: ...
+    def exit(self, status: int) -> None: ...
+
+
+class Counter(Protocol):
+    """Where bytes sent are counted; connection.ChannelRecord is one."""
+
+    def count_sent(self, size: int) -> None: ...
+
+
+class SftpSession:
+    """Feed it what the channel delivers; it answers on the channel and ends it with status 0."""
+
+    def __init__(self, channel: Channel, files: Files, counter: Counter) -> None:
+        self._channel = channel
+        self._counter = counter
+        self._files = files
+        self._loop = asyncio.get_running_loop()
+        self._inbox = Inbox()
+        self._greeted = False
+        self._blocked = False
+        """The channel takes no more for now."""
+        self._busy = False
+        """A request runs in a thread, or the rest of a turn is scheduled."""
+        self._eof = False
+        self._ended = False
+        self._settling = False
+        self._slow_at = 0.0
+        self._slow_until = 0.0
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes from the client."""
+        if self._ended:
+            return
+        self._inbox.add(data)
+        if not (self._busy or self._blocked):
+            self._work()
+
+    def eof_received(self) -> None:
+        """The client sends no more: answer what is left, then exit 0."""
+        self._eof = True
+        if not (self._busy or self._blocked):
+            self._work()
+
+    def pause_writing(self) -> None:
+        """The client does not read its replies fast enough."""
+        self._blocked = True
+        self._channel.pause_reading()
+
+    def resume_writing(self) -> None:
+        """The client reads again."""
+        self._blocked = False
+        if not (self._busy or self._ended):
+            self._loop.call_soon(self._resume)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The channel is gone: close everything."""
+        del exc
+        self._ended = True
+        self._inbox.clear()
+        if not self._busy:
+            self._close_files()
+
+    def _close_files(self) -> None:
+        self._files.drop("interrupted")
+        self._files.settle()
+
+    def _resume(self) -> None:
+        if not (self._busy or self._blocked or self._ended):
+            self._work()
+
+    def _work(self) -> None:
+        """Serve whole packets until there are none, the channel is full, or the turn is over."""
+        deadline = self._loop.time() + TURN
+        try:
+            while self._serve_one():
+                if self._loop.time() > deadline:
+                    self._busy = True
+                    self._channel.pause_reading()
+                    self._loop.call_soon(self._next_turn)
+                    return
+        except wire.WireError:
+            self._finish(1)
+            return
+        if self._busy or self._blocked or self._ended:
+            return
+        if self._eof:
+            self._finish(0)
+        else:
+            self._channel.resume_reading()
+
+    def _next_turn(self) -> None:
+        self._busy = False
+        if self._ended:
+            self._close_files()
+        elif not self._blocked:
+            self._work()
+
+    def _finish(self, status: int) -> None:
+        self._ended = True
+        self._close_files()
+        self._channel.exit(status)
+
+    def _serve_one(self) -> bool:
+        """Serve the first packet of the input; False when there is none or it must wait."""
+        if self._busy or self._blocked or self._ended:
+            return False
+        packet = self._inbox.packet()
+        if packet is None:
+            return False
+        size = len(packet)
+        with packet:
+            self._dispatch(packet)
+        if not self._ended:
+            self._inbox.drop(size)
+        return True
+
+    def _dispatch(self, view: memoryview) -> None:
+        kind = view[0]
+        reader = Reader(view[1:])
+        number = reader.u32()
+        if not self._greeted:
+            if kind != Kind.INIT or number < wire.VERSION:
+                raise wire.WireError("SFTP session without a version 3 greeting")
+            self._greeted = True
+            self._reply(wire.version_packet(extensions.OFFERED))
+        elif kind == Kind.READ:
+            self._read(number, reader)
+        elif self._may_wait(kind, view):
+            self._in_thread(kind, number, bytes(view[5:]))
+        else:
+            started = time.monotonic()
+            reply = self._files.handle(kind, number, reader)
+            self._note_pace(started)
+            self._reply(reply)
+            if self._files.unsettled and not self._settling:
+                self._settling = True
+                self._loop.call_soon(self._settle)
+
+    def _settle(self) -> None:
+        """Keep the books once the reply has left: the client need not wait for that."""
+        self._settling = False
+        self._files.settle()
+
+    def _may_wait(self, kind: int, view: memoryview) -> bool:
+        if self._slow_until and self._slow_until > time.monotonic():
+            return True
+        return kind == Kind.EXTENDED and Reader(view[5:]).string() in _ALWAYS_SLOW
+
+    def _note_pace(self, started: float) -> None:
+        now = time.monotonic()
+        if now - started > SLOW:
+            if now - self._slow_at < SLOW_FOR:
+                self._slow_until = now + SLOW_FOR
+            self._slow_at = now
+
+    def _in_thread(self, kind: int, number: int, payload: bytes) -> None:
+        def work() -> bytes:
+            started = time.monotonic()
+            reply = self._files.handle(kind, number, Reader(memoryview(payload)))
+            self._note_pace(started)
+            return reply
+
+        self._start(work)
+
+    def _show(self, opened: OpenFile) -> None:
+        if opened.transfer is not None:
+            opened.transfer.show()
+
+    def _start(self, work: "_Work") -> None:
+        self._busy = True
+        self._channel.pause_reading()
+        future = self._loop.run_in_executor(_workers, work)
+        future.add_done_callback(self._thread_done)
+
+    def _thread_done(self, future: "asyncio.Future[bytes]") -> None:
+        self._busy = False
+        self._files.settle()
+        if self._ended:
+            future.exception()
+            self._close_files()
+            return
+        try:
+            self._reply(future.result())
+        except wire.WireError:
+            self._finish(1)
+            return
+        if not self._blocked:
+            self._work()
+
+    def _reply(self, data: bytes) -> None:
+        """Write in pieces of a channel packet, so that asyncssh need not cut them."""
+        self._counter.count_sent(len(data))
+        if len(data) <= CHANNEL_PACKET:
+            self._channel.write(data)
+            return
+        for at in range(0, len(data), CHANNEL_PACKET):
+            self._channel.write(data[at : at + CHANNEL_PACKET])
+
+    def _read(self, number: int, reader: Reader) -> None:
+        handle, offset, size = reader.string(), reader.u64(), reader.u32()
+        size = min(size, wire.MAX_READ)
+        try:
+            opened = self._files.readable(handle)
+            data = _read_cached(opened, offset, size)
+        except OSError as error:
+            self._reply(failure(number, error))
+            return
+        if data is None:
+            self._start(lambda: self._read_slowly(number, opened, offset, size))
+            return
+        self._send_data(number, opened, data)
+
+    def _read_slowly(self, number: int, opened: OpenFile, offset: int, size: int) -> bytes:
+        try:
+            data = os.pread(opened.fd, size, offset)
+        except OSError as error:
+            return failure(number, error)
+        if not data:
+            return wire.status_packet(number, Status.EOF)
+        self._files.count_read(opened, len(data))
+        return wire.data_head(number, len(data)) + data
+
+    def _send_data(self, number: int, opened: OpenFile, data: bytes) -> None:
+        if not data:
+            self._reply(wire.status_packet(number, Status.EOF))
+            return
+        self._files.count_read(opened, len(data))
+        self._show(opened)
+        head = wire.data_head(number, len(data))
+        self._counter.count_sent(len(head) + len(data))
+        first = CHANNEL_PACKET - len(head)
+        self._channel.write(head + data[:first])
+        for at in range(first, len(data), CHANNEL_PACKET):
+            self._channel.write(data[at : at + CHANNEL_PACKET])
+
+
+class _Work(Protocol):
+    def __call__(self) -> bytes: ...
+
+
+def _read_cached(opened: OpenFile, offset: int, size: int) -> bytes | None:
+    """What the page cache holds, or None when reading would wait for the disk."""
+    if not (opened.nowait and _NOWAIT):
+        return os.pread(opened.fd, size, offset)
+    buffer = bytearray(size)
+    try:
+        done = os.preadv(opened.fd, [buffer], offset, _NOWAIT)
+    except OSError as error:
+        if error.errno == errno.EAGAIN:
+            return None
+        if error.errno not in {errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS, errno.ESPIPE}:
+            raise
+        opened.nowait = False
+        return os.pread(opened.fd, size, offset)
+    return bytes(buffer if done == size else memoryview(buffer)[:done])

@@ -1,0 +1,93 @@
+"""Files moved by one client: shown while they run, recorded when they end.
+
+SFTP and the built-in scp report here; where reports go is the Access's business.
+"""
+
+import time
+from typing import Final, Literal, Protocol
+
+from uptui.core.roles import Role
+from uptui.protocol.host_api import Level, Transfer
+
+SHOWN_EVERY: Final = 8 * 1024 * 1024
+"""Bytes between two reports of a running transfer."""
+
+Direction = Literal["upload", "download"]
+
+
+class Access(Protocol):
+    """What a client may do at this moment, and where its doings are shown and recorded."""
+
+    @property
+    def role(self) -> Role:
+        """The role of the live grant."""
+        ...
+
+    def note(self, event: str, text: str, *, level: Level = "info", **data: object) -> None:
+        """Put something on record under this client (Gate.note)."""
+        ...
+
+    def show_transfer(self, transfer: Transfer) -> None:
+        """Show a transfer, new or in place of the one with the same path and start."""
+        ...
+
+
+def printable(path: bytes | str) -> str:
+    """A path for people and records: undecodable bytes and control characters are replaced."""
+    text = path.decode("utf-8", "replace") if isinstance(path, bytes) else path
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else "�" for c in text)
+
+
+def note_refusal(access: Access, path: str, error: OSError) -> None:
+    """Record that a client may not have this path."""
+    why = error.strerror or "refused"
+    access.note("file.refused", f"refused {path}: {why}", level="warning", path=path, result=why)
+
+
+class Running:
+    """A transfer under way; small ones are shown only once they have ended."""
+
+    __slots__ = ("_access", "_shown", "bytes", "direction", "path", "started_at")
+
+    def __init__(self, access: Access, path: str, direction: Direction) -> None:
+        self._access = access
+        self._shown = 0
+        self.path = path
+        self.direction: Direction = direction
+        self.started_at = time.time()
+        self.bytes = 0
+
+    def count(self, size: int) -> None:
+        """`size` bytes of content more."""
+        self.bytes += size
+
+    def show(self) -> None:
+        """Report progress when enough has been moved since the last report."""
+        if self.bytes - self._shown >= SHOWN_EVERY:
+            self._shown = self.bytes
+            self._access.show_transfer(self._model(None, ""))
+
+    def finish(self, error: str = "") -> None:
+        """Record the end; `error` is empty when all went as the client wished."""
+        self._access.show_transfer(self._model(time.time(), error))
+        verb = "uploaded" if self.direction == "upload" else "downloaded"
+        self._access.note(
+            f"file.{self.direction}",
+            f"{verb} {self.path}" + (f": {error}" if error else ""),
+            level="warning" if error else "info",
+            path=self.path,
+            bytes=self.bytes,
+            result=error or "ok",
+        )
+
+    def _model(self, finished_at: float | None, error: str) -> Transfer:
+        return Transfer(
+            path=self.path,
+            direction=self.direction,
+            bytes=self.bytes,
+            started_at=self.started_at,
+            finished_at=finished_at,
+            error=error,
+        )

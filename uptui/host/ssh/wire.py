@@ -1,0 +1,465 @@
+"""One SSH transport; with `channels` the only place that touches asyncssh's internals.
+
+It serves a connected socket without a listener, hands agent and X11 requests to the owner, moves
+data packets with few copies and few system calls, and bounds what waits for a slow client. Each
+internal has a canary in tests/network/ssh/test_wire.py, which fails when upstream moves it.
+"""
+
+import asyncio
+import os
+import socket
+import struct
+import time
+from collections.abc import Sequence
+from typing import Any, Final, Protocol, cast
+
+import asyncssh
+from asyncssh.channel import SSHChannel
+from asyncssh.connection import SSHServerConnection, SSHServerConnectionOptions
+from asyncssh.constants import (
+    MSG_CHANNEL_DATA,
+    MSG_CHANNEL_EXTENDED_DATA,
+    MSG_GLOBAL_REQUEST,
+    MSG_IGNORE,
+    MSG_KEXINIT,
+)
+from asyncssh.encryption import GCMEncryption
+from asyncssh.packet import SSHPacket, String, UInt32
+
+from uptui import __version__
+from uptui.host.ssh.channels import SessionChannel, TCPChannel, TunedChannel, UNIXChannel
+from uptui.host.ssh.gcm import TAG_SIZE, PacketCipher
+from uptui.host.ssh.settings import SSHSettings
+from uptui.sshoffer import (
+    CLIENT_SIGNATURES,
+    MACS,
+    OFFER_WAIT,
+    SIGNATURES,
+    ciphers,
+    has_aes,
+    key_exchanges,
+    preferred,
+    puts_ctr_first,
+)
+
+MAX_PACKET: Final = 64 * 1024
+"""Largest data packet that clients may send, in bytes."""
+REKEY_BYTES: Final = 4 << 30
+"""Bytes sent under one key; AES-GCM and ChaCha20 bear far more (RFC 4344, OpenSSH's default)."""
+REKEY_SECONDS: Final = 3600
+QUICK_ACKS: Final = 24
+"""Reads whose acknowledgement is not delayed: a client's handshake comes in small pieces."""
+WRITE_SIZE: Final = 256 * 1024
+"""Bytes gathered for one write to the socket."""
+_DATA: Final = struct.Struct(">BBII")
+"""Padding length, type, channel, length of the data: the start of a decrypted CHANNEL_DATA."""
+_EXTENDED: Final = struct.Struct(">BBIII")
+_LENGTH: Final = 4
+_BLOCK: Final = 16
+_MIN_PADDING: Final = 4
+_EMPTY: Final = String(b"")
+_QUICKACK: Final = getattr(socket, "TCP_QUICKACK", None)
+
+
+class Owner(Protocol):
+    """What a wire asks of the asyncssh.SSHServer it belongs to, beyond asyncssh's own calls."""
+
+    async def agent_requested(self) -> bool: ...
+
+    def agent_path(self) -> str | None: ...
+
+    async def x11_requested(
+        self, channel: "SessionChannel", protocol: bytes, data: bytes, screen: int
+    ) -> str | None: ...
+
+    def x11_released(self, channel: "SessionChannel") -> None: ...
+
+
+def options(
+    settings: SSHSettings,
+    host_keys: Sequence[asyncssh.SSHKey],
+) -> SSHServerConnectionOptions:
+    """asyncssh options for `settings`; reads no configuration file."""
+    made = SSHServerConnectionOptions(
+        server_factory=asyncssh.SSHServer,
+        server_host_keys=list(host_keys),
+        send_server_host_keys=True,
+        server_version=f"uptui_{__version__}",
+        kex_algs=key_exchanges(),
+        encryption_algs=list(ciphers(has_aes())),
+        mac_algs=list(MACS),
+        compression_algs=["none"],
+        signature_algs=list(CLIENT_SIGNATURES),
+        rekey_bytes=REKEY_BYTES,
+        rekey_seconds=REKEY_SECONDS,
+        login_timeout=settings.login_grace,
+        keepalive_interval=settings.keepalive_interval,
+        keepalive_count_max=settings.keepalive_count,
+        password_auth=False,
+        kbdint_auth=False,
+        host_based_auth=False,
+        gss_host=None,
+        allow_pty=True,
+        line_editor=False,
+        agent_forwarding=True,
+        x11_forwarding=True,
+        encoding=None,
+        window=settings.limits.window,
+        max_pktsize=MAX_PACKET,
+        config=None,
+    )
+    _show_host_keys(made, host_keys)
+    return made
+
+
+def _show_host_keys(made: SSHServerConnectionOptions, host_keys: Sequence[asyncssh.SSHKey]) -> None:
+    """Let the keys sign with SIGNATURES only, where asyncssh would add RSA with SHA-1.
+
+    Each algorithm has its own pair, because a pair keeps what one client has chosen and is shared
+    by all connections. The last of a key signs when a client that knows another key asks for proof.
+    """
+    made.server_host_keys.clear()
+    for key in host_keys:
+        for name in (name.encode() for name in SIGNATURES):
+            (pair,) = asyncssh.load_keypairs([key])
+            if name in pair.host_key_algorithms and name not in made.server_host_keys:
+                pair.set_sig_algorithm(name)
+                made.server_host_keys[name] = pair
+                made.all_server_host_keys[pair.public_data] = pair
+
+
+class Wire(SSHServerConnection):
+    """One SSH transport on a connected socket."""
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        settings: SSHSettings,
+        wire_options: SSHServerConnectionOptions,
+        owner: asyncssh.SSHServer,
+    ) -> None:
+        super().__init__(loop, wire_options)
+        self._protocol_factory = lambda: owner
+        self.settings = settings
+        self._clogged = False
+        self._quick_acks = QUICK_ACKS
+        self._socket: socket.socket | None = None
+        self._kex_name = ""
+        self._offer: asyncio.TimerHandle | None = None
+        self._corks = 0
+        self._gathered: list[bytes] = []
+        self._gathered_size = 0
+        self._heard = loop.time()
+
+    @property
+    def user(self) -> str:
+        return self._username
+
+    @property
+    def program(self) -> str:
+        """Software of the client, as it says."""
+        return self._client_version.decode("ascii", "replace").removeprefix("SSH-2.0-")
+
+    @property
+    def cipher(self) -> str:
+        return self._enc_alg_sc.decode("ascii")
+
+    @property
+    def kex(self) -> str:
+        return self._kex_name
+
+    def say_goodbye(self, reason: str) -> None:
+        """Tell the client why and drop the connection."""
+        self.disconnect(asyncssh.constants.DISC_BY_APPLICATION, reason)
+
+    @property
+    def channel_count(self) -> int:
+        """Channels of every kind, also those still being opened."""
+        return len(self._all_channels)
+
+    @property
+    def server_address(self) -> tuple[str, int]:
+        """Our end of the socket; a pair of Unix sockets has none."""
+        return self._local_addr or "127.0.0.1", self._local_port or 22
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        sock = transport.get_extra_info("socket")
+        if sock.family in {socket.AF_INET, socket.AF_INET6}:
+            self._socket = sock
+        cast("asyncio.Transport", transport).set_write_buffer_limits(self.settings.limits.unsent)
+        super().connection_made(transport)
+
+    def data_received(self, data: bytes, datatype: int | None = None) -> None:
+        if self._quick_acks and self._socket is not None and _QUICKACK is not None:
+            self._quick_acks -= 1
+            self._socket.setsockopt(socket.IPPROTO_TCP, _QUICKACK, 1)
+        self.cork()
+        try:
+            super().data_received(data, datatype)
+        finally:
+            self.uncork()
+
+    def cork(self) -> None:
+        """Gather what is sent until `uncork` into few writes; may be nested."""
+        self._corks += 1
+
+    def uncork(self) -> None:
+        self._corks -= 1
+        if not self._corks:
+            self._flush()
+
+    def _send(self, data: bytes) -> None:
+        if not self._corks:
+            super()._send(data)
+            return
+        self._gathered.append(data)
+        self._gathered_size += len(data)
+        if self._gathered_size >= WRITE_SIZE:
+            self._flush()
+
+    def _flush(self) -> None:
+        if self._gathered:
+            data = b"".join(self._gathered)
+            self._gathered.clear()
+            self._gathered_size = 0
+            super()._send(data)
+
+    def _force_close(self, exc: Exception | None) -> None:
+        self._flush()
+        super()._force_close(exc)
+
+    @property
+    def blocked(self) -> bool:
+        """Whether channels must keep their data: the transport is full, or keys are exchanged."""
+        return self._clogged or not self._kex_complete
+
+    def pause_writing(self) -> None:
+        self._clogged = True
+
+    def resume_writing(self) -> None:
+        self._clogged = False
+        self._wake_channels()
+
+    def _wake_channels(self) -> None:
+        for channel in list(self._all_channels.values()):
+            if self.blocked:
+                return
+            if isinstance(channel, TunedChannel):
+                channel.transport_ready()
+
+    def send_packet(self, pkttype: int, *args: bytes, handler: Any = None) -> None:
+        """Send a packet, without the empty IGNORE before it that only CBC ciphers need."""
+        if pkttype == MSG_IGNORE and args == (_EMPTY,):
+            return
+        super().send_packet(pkttype, *args, handler=handler)
+
+    def create_server_channel(
+        self, encoding: str | None = "", errors: str = "", window: int = 0, max_pktsize: int = 0
+    ) -> SessionChannel:
+        self._update_recv_pktlen(max_pktsize or MAX_PACKET)
+        return SessionChannel(
+            self, self._loop, True, False, False, 0, 0, None, "strict",
+            window or self._window, max_pktsize or MAX_PACKET,
+        )  # fmt: skip
+
+    def create_tcp_channel(
+        self, encoding: str | None = None, errors: str = "strict", window: int = 0,
+        max_pktsize: int = 0,
+    ) -> TCPChannel:  # fmt: skip
+        self._update_recv_pktlen(max_pktsize or MAX_PACKET)
+        return TCPChannel(
+            self, self._loop, encoding, errors, window or self._window, max_pktsize or MAX_PACKET
+        )
+
+    def create_unix_channel(
+        self, encoding: str | None = None, errors: str = "strict", window: int = 0,
+        max_pktsize: int = 0,
+    ) -> UNIXChannel:  # fmt: skip
+        self._update_recv_pktlen(max_pktsize or MAX_PACKET)
+        return UNIXChannel(
+            self, self._loop, encoding, errors, window or self._window, max_pktsize or MAX_PACKET
+        )
+
+    def _process_global_request(self, pkttype: int, pktid: int, packet: SSHPacket) -> None:
+        """Take a request, but not without end while an earlier one waits to be let in."""
+        if len(self._global_request_queue) >= self.settings.limits.requests_waiting:
+            raise asyncssh.ProtocolError("too many global requests wait")
+        super()._process_global_request(pkttype, pktid, packet)
+
+    def _process_cancel_tcpip_forward_global_request(self, packet: SSHPacket) -> None:
+        """Refuse to cancel what is not there, where asyncssh would end the connection."""
+        try:
+            super()._process_cancel_tcpip_forward_global_request(packet)
+        except asyncssh.ProtocolError:
+            self._report_global_response(False)
+
+    def _process_cancel_streamlocal_forward_at_openssh_dot_com_global_request(
+        self, packet: SSHPacket
+    ) -> None:
+        try:
+            super()._process_cancel_streamlocal_forward_at_openssh_dot_com_global_request(packet)
+        except asyncssh.ProtocolError:
+            self._report_global_response(False)
+
+    async def reload_config(self) -> None:
+        """Keep the options: no configuration file depends on the user."""
+
+    async def create_agent_listener(self) -> bool:
+        return await self._hooks.agent_requested()
+
+    def get_agent_path(self) -> str | None:
+        return self._hooks.agent_path()
+
+    async def attach_x11_listener(
+        self, chan: Any, auth_proto: bytes, auth_data: bytes, screen: int
+    ) -> str | None:
+        return await self._hooks.x11_requested(chan, auth_proto, auth_data, screen)
+
+    def detach_x11_listener(self, chan: Any) -> None:
+        if isinstance(chan, SessionChannel) and not self.is_closed():
+            self._hooks.x11_released(chan)
+
+    def _send_kexinit(self) -> None:
+        """Offer algorithms; to an OpenSSH that puts CTR before GCM, once its own offer is here.
+
+        The client's order decides. Where it can do AES-GCM, CTR is then left out; who asks for CTR
+        alone still gets it.
+        """
+        waits = puts_ctr_first(self._client_version)
+        if self._session_id or not waits or not has_aes():
+            super()._send_kexinit()
+        else:
+            self._offer = self._loop.call_later(OFFER_WAIT, self._make_offer)
+
+    def _make_offer(self) -> None:
+        if self._offer is not None:
+            self._offer.cancel()
+            self._offer = None
+            super()._send_kexinit()
+
+    async def _process_kexinit(self, pkttype: int, pktid: int, packet: SSHPacket) -> None:
+        if self._offer is not None:
+            self._enc_algs = preferred(self._enc_algs, packet.get_remaining_payload())
+            self._make_offer()
+        await super()._process_kexinit(pkttype, pktid, packet)
+
+    _packet_handlers = {  # noqa: RUF012 - asyncssh's own table, with our method in it
+        **SSHServerConnection._packet_handlers,  # noqa: SLF001
+        MSG_GLOBAL_REQUEST: _process_global_request,
+        MSG_KEXINIT: _process_kexinit,
+    }
+
+    def send_newkeys(self, k: bytes, h: bytes) -> None:
+        if self._kex is not None:
+            self._kex_name = self._kex.algorithm.decode("ascii")
+        super().send_newkeys(k, h)
+        self._send_encryption = _adopted(self._send_encryption)
+        self._next_recv_encryption = _adopted(self._next_recv_encryption)
+        self._wake_channels()
+
+    def send_channel_data(self, channel: int, datatype: int | None, data: memoryview) -> None:
+        """Send one data packet of at most the client's packet size."""
+        cipher = self._send_encryption
+        if not isinstance(cipher, PacketCipher) or not self._settled():
+            head = UInt32(channel) if datatype is None else UInt32(channel) + UInt32(datatype)
+            self.send_packet(
+                MSG_CHANNEL_DATA if datatype is None else MSG_CHANNEL_EXTENDED_DATA,
+                head + String(bytes(data)),
+            )
+            return
+        size = len(data)
+        head_size = 10 if datatype is None else 14
+        padding = -(head_size + size) % _BLOCK
+        if padding < _MIN_PADDING:
+            padding += _BLOCK
+        if datatype is None:
+            head = _DATA.pack(padding, MSG_CHANNEL_DATA, channel, size)
+        else:
+            head = _EXTENDED.pack(padding, MSG_CHANNEL_EXTENDED_DATA, channel, datatype, size)
+        length = UInt32(head_size + size + padding)
+        self._send(length)
+        self._send(cipher.seal(length, b"".join((head, data, os.urandom(padding)))))
+        self._send_seq = (self._send_seq + 1) & 0xFFFFFFFF
+        self._rekey_bytes_sent: int = self._rekey_bytes_sent + head_size + size + padding
+
+    def _settled(self) -> bool:
+        """Whether no key exchange is going on or due."""
+        if not (self._kex_complete and self._auth_complete):
+            return False
+        return self._rekey_bytes_sent < REKEY_BYTES and time.monotonic() < self._rekey_time
+
+    def _recv_pkthdr(self) -> bool:
+        """Take data packets straight from the buffer; leave every other one to asyncssh."""
+        cipher = self._recv_encryption
+        if not isinstance(cipher, PacketCipher):
+            return super()._recv_pkthdr()
+        buffer = self._inpbuf
+        view = memoryview(buffer)
+        start, end = 0, len(buffer)
+        while end - start >= _LENGTH:
+            header = view[start : start + _LENGTH]
+            size = int.from_bytes(header, "big")
+            if size > self._max_recv_pktlen:
+                raise asyncssh.ProtocolError("Max packet size exceeded")
+            stop = start + _LENGTH + size + TAG_SIZE
+            if stop > end:
+                break
+            packet = cipher.open(header, view[start + _LENGTH : stop])
+            if packet is None:
+                raise asyncssh.MACError("MAC verification failed")
+            start = stop
+            if not self._take_data(packet):
+                self._inpbuf = buffer[start:]
+                cipher.opened = packet
+                self._packet = b""
+                self._pktlen = self._recv_blocksize - _LENGTH - self._recv_macsize
+                return self._recv_packet()
+            if self._transport is None:
+                return False
+        self._inpbuf = buffer[start:]
+        return False
+
+    def _take_data(self, packet: bytes) -> bool:
+        """Deliver a well-formed CHANNEL_DATA packet; False leaves it and its fault to asyncssh."""
+        if len(packet) < _DATA.size or not self._auth_complete:
+            return False
+        padding, kind, number, size = _DATA.unpack_from(packet)
+        if kind != MSG_CHANNEL_DATA or len(packet) != _DATA.size + size + padding:
+            return False
+        channel = self._all_channels.get(number)
+        if not isinstance(channel, TunedChannel) or not channel.take_data(packet[10 : 10 + size]):
+            return False
+        self._auth_final = True
+        self._recv_seq = (self._recv_seq + 1) & 0xFFFFFFFF
+        return True
+
+    def _reset_keepalive_timer(self) -> None:
+        self._heard = self._loop.time()
+
+    def _keepalive_timer_callback(self) -> None:
+        """Ask for a sign of life when there was none lately, without a timer per read."""
+        quiet = self._loop.time() - self._heard
+        interval = self.settings.keepalive_interval
+        if quiet >= interval:
+            super()._keepalive_timer_callback()
+            return
+        self._keepalive_count = 0
+        self._keepalive_timer = self._loop.call_later(
+            interval - quiet, self._keepalive_timer_callback
+        )
+
+    @property
+    def _all_channels(self) -> dict[int, SSHChannel[bytes]]:
+        return self.__dict__["_channels"]
+
+    @property
+    def _hooks(self) -> Owner:
+        return cast("Owner", self._owner)
+
+
+def _adopted(encryption: Any) -> Any:
+    """Our cipher in place of asyncssh's AES-GCM, going on where that one is; others stay."""
+    if type(encryption) is not GCMEncryption:
+        return encryption
+    inner = encryption._cipher  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+    return PacketCipher(inner._key, inner._iv)  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]

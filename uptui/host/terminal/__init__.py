@@ -1,0 +1,1 @@
+"""Terminals that outlive their viewers: the shared one and kept shells."""

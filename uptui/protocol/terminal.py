@@ -1,0 +1,55 @@
+"""Attaching to a terminal over the host API: the WebSocket `GET /v1/terminal`.
+
+Binary frames are bytes of the terminal in both directions. Text frames are these messages as JSON,
+told apart by their `type`. The client speaks first, with Hello; End is the server's last message.
+"""
+
+from typing import Final
+
+import msgspec
+
+PATH: Final = "/v1/terminal"
+SHARED_ID: Final = "shared"
+"""Id of the shared terminal."""
+INSIDE_VARIABLE: Final = "UPTUI_TERMINAL"
+"""Environment variable that names the terminal that a program runs in."""
+MAX_FRAME: Final = 64 * 1024
+"""Bytes in one frame from the client."""
+
+
+class Hello(msgspec.Struct, frozen=True, kw_only=True, tag="hello"):
+    """Client: seat me at this terminal, in a window of this size."""
+
+    columns: int
+    rows: int
+    terminal: str = SHARED_ID
+    """Id of a host_api.Terminal."""
+    watch: bool = False
+    """Do not pass keys on."""
+
+
+class Resize(msgspec.Struct, frozen=True, kw_only=True, tag="resize"):
+    """Client: my window has another size now."""
+
+    columns: int
+    rows: int
+
+
+class Leave(msgspec.Struct, frozen=True, kw_only=True, tag="leave"):
+    """Client: give me my screen back; End follows."""
+
+
+class End(msgspec.Struct, frozen=True, kw_only=True, tag="end"):
+    """Server: this is over. `code` is the program's exit code, when it has ended."""
+
+    message: str = ""
+    code: int | None = None
+
+
+class RecordingChange(msgspec.Struct, frozen=True, kw_only=True):
+    """PUT /v1/terminals/shared/recording."""
+
+    recording: bool
+
+
+ClientMessage = Hello | Resize | Leave

@@ -1,0 +1,1 @@
+"""The relay: HTTP API, SSH gateway, stream splicer, routes, store."""

@@ -1,0 +1,1 @@
+"""The relay's HTTP API; `app.make_app` builds it."""

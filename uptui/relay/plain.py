@@ -1,0 +1,178 @@
+"""The plain way: a second SSH connection to the host, and packets forwarded between the two.
+
+The host trusts the relay's word for the client's key (it came with the dial); the relay checks the
+host key against the published ones. What either side says when it leaves is told to the other.
+"""
+
+import asyncio
+from typing import Final
+
+import asyncssh
+from asyncssh.constants import DISC_BY_APPLICATION, DISC_CONNECTION_LOST
+
+from uptui.errors import RefusedError
+from uptui.protocol.names import masked
+from uptui.relay import forwarding, logs
+from uptui.relay.registry import Host
+from uptui.relay.sshlink import SshLink
+from uptui.relay.sshpolicy import connect_options
+from uptui.relay.switchboard import Caller, HostStream, Switchboard
+
+HOST_LOGIN_TIMEOUT: Final = 15.0
+"""Seconds for the SSH handshake with the host."""
+MAX_REASON: Final = 500
+
+log = logs.logger("uptui.relay.plain")
+
+
+class PlainSession:
+    """One client whose packets go to a host."""
+
+    def __init__(
+        self,
+        board: Switchboard,
+        client: asyncssh.SSHServerConnection,
+        link: SshLink,
+        caller: Caller,
+    ) -> None:
+        self._board = board
+        self._client = client
+        self._link = link
+        self._caller = caller
+        self._name = caller.user or ""
+        self._host: asyncssh.SSHClientConnection | None = None
+        self._over = False
+
+    async def open(self, kind: int, body: bytes) -> None:
+        """Reach the host and send it the client's first packet, then everything that follows."""
+        self._link.hold(True)
+        try:
+            await self._connect()
+        except RefusedError as error:
+            self._client.disconnect(DISC_CONNECTION_LOST, str(error))
+            return
+        except Exception:
+            log.exception("plain_failed", name=masked(self._name))
+            raise
+        finally:
+            self._link.hold(False)
+        if self._host is not None:
+            forwarding.send(self._host, kind, body)
+
+    def client_lost(self, error: Exception | None) -> None:
+        """The client has left: the host is told why."""
+        self._over = True
+        if self._host is not None:
+            self._host.disconnect(*_reason(error, "the client has left"))
+
+    def host_lost(self, error: Exception | None) -> None:
+        """The host has left after the client was connected with it: the client is told why."""
+        if not self._over and self._host is not None:
+            self._over = True
+            self._client.disconnect(*_reason(error, "the host has closed the connection"))
+
+    async def _connect(self) -> None:
+        """Raises RefusedError with a message for the client."""
+        owner = self._board.registry.serving(self._name)
+        stream = await self._board.call(self._name, "plain", self._caller)
+        if owner is None:
+            stream.leg.abort()
+            raise RefusedError("the host has just gone; try again")
+        link = SshLink(stream.leg, self._caller.address, self._board.limits.linger)
+        host = await self._log_in(owner, stream, link)
+        if self._over:
+            host.abort()
+            return
+        self._host = host
+        link.choke, self._link.choke = self._link.hold, link.hold
+        forwarding.forward(host, self._client)
+        forwarding.forward(self._client, host)
+        self._account(stream)
+
+    async def _log_in(
+        self, owner: Host, stream: HostStream, link: SshLink
+    ) -> asyncssh.SSHClientConnection:
+        keys = [asyncssh.import_public_key(line) for line in owner.host_keys]
+        options = connect_options(self._name, keys, HOST_LOGIN_TIMEOUT)
+        try:
+            return await asyncssh.connect(
+                "host", 22, tunnel=_Dialled(stream, link), client_factory=self._owner, **options
+            )
+        except asyncssh.HostKeyNotVerifiable:
+            log.warning("plain_host_key_mismatch", name=masked(self._name))
+            raise RefusedError(
+                "the host shows another host key than it has published; the relay refuses it"
+            ) from None
+        except (asyncssh.Error, OSError, TimeoutError) as error:
+            stream.leg.abort()
+            text = getattr(error, "reason", "") or str(error) or "no answer"
+            raise RefusedError(f"the host refuses: {text[:MAX_REASON]}") from error
+
+    def _owner(self) -> asyncssh.SSHClient:
+        return _HostEnd(self)
+
+    def _account(self, stream: HostStream) -> None:
+        """Count what goes over the client's wire, outside encryption."""
+        leg = self._link.leg
+        joint = self._board.joint(self._name, "plain", stream, lambda: None)
+        joint.abort = leg.abort
+        tally = joint.tally
+        before = leg.on_lost
+
+        splices = self._board.splices
+
+        def received(size: int) -> None:
+            tally.received += size
+            splices.moved(joint, leg, size)
+
+        def sent(size: int) -> None:
+            tally.sent += size
+            splices.moved(joint, stream.leg, size)
+
+        def lost() -> None:
+            splices.remove(joint)
+            if before is not None:
+                before()
+
+        leg.on_data, stream.leg.on_data, leg.on_lost = received, sent, lost
+        splices.add(joint)
+
+
+class _HostEnd(asyncssh.SSHClient):
+    """Notices when the host leaves."""
+
+    def __init__(self, session: PlainSession) -> None:
+        self._session = session
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._session.host_lost(exc)
+
+
+class _Dialled:
+    """Gives asyncssh.connect a stream that is already there."""
+
+    def __init__(self, stream: HostStream, link: SshLink) -> None:
+        self._stream = stream
+        self._link = link
+
+    async def create_connection(
+        self, session_factory: object, remote_host: str, remote_port: int
+    ) -> tuple[object, object]:
+        assert callable(session_factory)
+        conn = session_factory()
+        assert isinstance(conn, asyncssh.SSHClientConnection)
+        forwarding.spare_ignores(conn)
+        asyncio.get_running_loop().call_soon(self._link.start, conn, self._stream.early)
+        return None, conn
+
+    def close(self) -> None:
+        """The stream goes with its connection."""
+
+    async def wait_closed(self) -> None:
+        """The stream goes with its connection."""
+
+
+def _reason(error: Exception | None, default: str) -> tuple[int, str]:
+    if isinstance(error, asyncssh.DisconnectError):
+        return error.code, error.reason[:MAX_REASON]
+    return DISC_BY_APPLICATION, default

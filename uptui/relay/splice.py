@@ -1,0 +1,271 @@
+"""Join two byte streams: back-pressure, half-close, counting, and nothing lost at the end.
+
+A Leg is the protocol of one end, be it a TCP socket, a WebSocket or an SSH channel: whatever has
+the reading and writing half of asyncio.Transport. It knows no routes and no messages.
+"""
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from uptui.relay.limits import FairShare
+from uptui.relay.sockets import QuickAcks
+
+
+class Wire(Protocol):
+    """The part of asyncio.Transport that a splice needs."""
+
+    def write(self, data: bytes, /) -> None: ...
+
+    def write_eof(self) -> None: ...
+
+    def pause_reading(self) -> None: ...
+
+    def resume_reading(self) -> None: ...
+
+    def close(self) -> None:
+        """Flush what was written, then close."""
+        ...
+
+    def abort(self) -> None: ...
+
+
+@dataclass
+class Tally:
+    """What went over one route by one way; bytes and connections since the relay started."""
+
+    owner: str = ""
+    """Whose usage it is."""
+    received: int = 0
+    """From clients."""
+    sent: int = 0
+    """To clients."""
+    open: int = 0
+    reported_received: int = 0
+    reported_sent: int = 0
+
+
+class WholeClose:
+    """A transport without half-close (TLS): the end of what is written ends it altogether."""
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self.write = transport.write
+        self.write_eof = self.close = transport.close
+        self.pause_reading = transport.pause_reading
+        self.resume_reading = transport.resume_reading
+        self.abort = transport.abort
+
+
+class Leg(asyncio.Protocol):
+    """One end of a splice. Until it is joined, nothing is read from its wire."""
+
+    __slots__ = (
+        "_acks", "_choked", "_half_closes", "_linger", "_resting", "_timer", "eof", "lost",
+        "on_data", "on_lost", "peer", "wire",
+    )  # fmt: skip
+
+    def __init__(self, linger: float) -> None:
+        self.peer: Leg | None = None
+        self.wire: Wire | None = None
+        self.lost = False
+        self.on_lost: Callable[[], None] | None = None
+        self.on_data: Callable[[int], None] | None = None
+        self._linger = linger
+        self.eof = False
+        self._acks: QuickAcks | None = None
+        self._half_closes = True
+        self._choked = True
+        self._resting: asyncio.TimerHandle | None = None
+        self._timer: asyncio.TimerHandle | None = None
+
+    def attach(self, wire: Wire) -> None:
+        """Use `wire`; reading waits for the join."""
+        self.wire = wire
+        wire.pause_reading()
+
+    def choke(self, full: bool) -> None:
+        """Read nothing because the other end takes no more, or go on."""
+        self._choked = full
+        self._flow()
+
+    def rest(self, seconds: float) -> None:
+        """Read nothing for so long."""
+        if self._resting is not None:
+            self._resting.cancel()
+        self._resting = asyncio.get_running_loop().call_later(seconds, self._rested)
+        self._flow()
+
+    def _rested(self) -> None:
+        self._resting = None
+        self._flow()
+
+    def _flow(self) -> None:
+        if self.lost or self.wire is None:
+            return
+        if self._choked or self._resting is not None:
+            self.wire.pause_reading()
+        else:
+            self.wire.resume_reading()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._acks = QuickAcks(transport)
+        self._half_closes = transport.can_write_eof()
+        self.attach(transport if self._half_closes else WholeClose(transport))
+
+    def data_received(self, data: bytes) -> None:
+        if self._acks is not None and not self._acks.rearm():
+            self._acks = None
+        if self.on_data is not None:
+            self.on_data(len(data))
+        peer = self.peer
+        if peer is not None and peer.wire is not None and not peer.lost:
+            peer.wire.write(data)
+
+    def eof_received(self) -> bool:
+        self.eof = True
+        peer = self.peer
+        if peer is not None and peer.wire is not None and not peer.lost:
+            if peer.eof:
+                self.close()
+                peer.close()
+            else:
+                peer.wire.write_eof()
+        return self._half_closes
+
+    def pause_writing(self) -> None:
+        if self.peer is not None:
+            self.peer.choke(True)
+
+    def resume_writing(self) -> None:
+        if self.peer is not None:
+            self.peer.choke(False)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self.lost:
+            return
+        self.lost = True
+        for timer in (self._timer, self._resting):
+            if timer is not None:
+                timer.cancel()
+        if self.peer is not None:
+            self.peer.close()
+        if self.on_lost is not None:
+            self.on_lost()
+
+    def close(self) -> None:
+        """Deliver what was taken within the linger time, then close."""
+        if self.lost or self.wire is None:
+            return
+        self.wire.close()
+        if self._timer is None and not self.lost:
+            self._timer = asyncio.get_running_loop().call_later(self._linger, self.abort)
+
+    def abort(self) -> None:
+        """Close at once, dropping what was not delivered."""
+        if not self.lost and self.wire is not None:
+            self.wire.abort()
+
+
+@dataclass(eq=False)
+class Joint:
+    """Something open between a client and a host."""
+
+    owner: int
+    """The host's control channel, by its id."""
+    tally: Tally
+    abort: Callable[[], None]
+    on_end: Callable[[], None]
+
+
+class Splices:
+    """Everything that is open between clients and hosts now."""
+
+    def __init__(self) -> None:
+        self._open: set[Joint] = set()
+        self._owners: Counter[int] = Counter()
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self.share: FairShare | None = None
+        """Divides the relay's byte rate between what is open, if it has one."""
+
+    def count(self, owner: int) -> int:
+        """How much is open for one host."""
+        return self._owners[owner]
+
+    def moved(self, joint: Joint, leg: Leg, size: int) -> None:
+        """`leg` has given `size` bytes; it rests when that was more than the joint's part."""
+        if self.share is not None:
+            wait = self.share.wait_after(joint, size, asyncio.get_running_loop().time())
+            if wait > 0:
+                leg.rest(wait)
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+    def add(self, joint: Joint) -> None:
+        """Count `joint` until `remove`."""
+        self._open.add(joint)
+        self._owners[joint.owner] += 1
+        self._idle.clear()
+        joint.tally.open += 1
+
+    def remove(self, joint: Joint) -> None:
+        """It ended; the second time is harmless."""
+        if joint not in self._open:
+            return
+        self._open.discard(joint)
+        self._owners[joint.owner] -= 1
+        if not self._owners[joint.owner]:
+            del self._owners[joint.owner]
+        if self.share is not None:
+            self.share.leave(joint)
+        joint.tally.open -= 1
+        joint.on_end()
+        if not self._open:
+            self._idle.set()
+
+    def join(self, client: Leg, host: Leg, joint: Joint, from_host: bytes = b"") -> None:
+        """Let bytes flow both ways, `from_host` first, until both ends are closed."""
+        client.peer, host.peer = host, client
+        tally = joint.tally
+
+        def count_received(size: int) -> None:
+            tally.received += size
+            self.moved(joint, client, size)
+
+        def count_sent(size: int) -> None:
+            tally.sent += size
+            self.moved(joint, host, size)
+
+        def ended() -> None:
+            if client.lost and host.lost:
+                self.remove(joint)
+
+        self.add(joint)
+        client.on_data, host.on_data = count_received, count_sent
+        client.on_lost = host.on_lost = ended
+        if client.lost or host.lost:
+            client.close()
+            host.close()
+            ended()
+            return
+        for leg in (client, host):
+            leg.choke(False)
+        if from_host:
+            host.data_received(from_host)
+
+    def abort(self, owner: int | None = None) -> None:
+        """Cut off everything, or everything of one host."""
+        for joint in [joint for joint in self._open if owner in {None, joint.owner}]:
+            joint.abort()
+
+    async def drain(self, grace: float) -> None:
+        """Give what is open `grace` seconds to end by itself, then cut it off."""
+        try:
+            async with asyncio.timeout(grace):
+                await self._idle.wait()
+        except TimeoutError:
+            self.abort()

@@ -1,0 +1,174 @@
+"""Acts about who is in: answer requests, kick, change roles, message, block, remember."""
+
+from uptui.protocol.host_api import Client, EditPerson, Pending, Person
+from uptui.screens.desk import Desk
+from uptui.screens.dialogs import Choice, Choose, Confirm, Prompt
+from uptui.widgets import words
+
+MAX_MESSAGE = 200
+
+
+class Access:
+    """What `A`, `D`, `a`, `m`, `x` and `X` do."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+
+    def oldest(self) -> Pending | None:
+        """The request that `A` and `D` mean."""
+        waiting = self._desk.view.pending
+        if not waiting:
+            self._desk.say("Nobody is waiting.")
+        return waiting[0] if waiting else None
+
+    async def approve(self, one: Pending) -> None:
+        await self._desk.client.approve(one.id)
+        self._desk.say(f"{one.name or one.user} is in as {one.role}.")
+
+    async def deny(self, one: Pending) -> None:
+        await self._desk.client.deny(one.id)
+        self._desk.say(f"{one.name or one.user} was refused.")
+
+    async def review(self, one: Pending) -> None:
+        """Everything known about a request, and every answer to it."""
+        from uptui.screens.review import Review
+
+        snapshot = self._desk.view.snapshot
+        roles = snapshot.roles if snapshot is not None else []
+        answer = await self._desk.ask(Review(one, roles or [one.role]))
+        if answer is None:
+            return
+        who = answer.name or one.name or one.user
+        if answer.approve:
+            await self._desk.client.approve(
+                one.id, role=answer.role, remember=answer.remember, name=answer.name or None
+            )
+            self._desk.say(f"{who} is in as {answer.role}.")
+        else:
+            await self._desk.client.deny(one.id, block=answer.block)
+            self._desk.say(f"{who} was {'blocked' if answer.block else 'refused'}.")
+
+    async def kick(self, client: Client, *, block: bool = False) -> None:
+        verb = "Block" if block else "Kick"
+        who = f"{client.name} ({self._desk.view.fingerprint(client.fingerprint, 12)})"
+        consequence = (
+            f"{who} loses {words.many(len(client.channels), 'channel')} at once; unsaved work in "
+            "their own programs may be lost. "
+            if client.channels
+            else f"{who} has nothing open and is disconnected at once. "
+        )
+        consequence += (
+            "Their key is refused from now on."
+            if block
+            else "They may come back by the same string."
+        )
+        if await self._desk.ask(Confirm(f"{verb} {client.name}?", consequence, verb)):
+            await self._desk.client.kick(client.id, block=block)
+            self._desk.say(f"{client.name} was {'blocked' if block else 'kicked'}.")
+
+    async def kick_all(self) -> None:
+        count = len(self._desk.view.clients)
+        if not count:
+            self._desk.say("Nobody is connected.")
+            return
+        consequence = (
+            f"{words.many(count, 'client')} lose everything that runs in their channels. "
+            "They may come back by the same string; R also makes a new one."
+        )
+        if await self._desk.ask(Confirm("Kick everybody?", consequence, "Kick all")):
+            await self._desk.client.kick_all()
+            self._desk.say("Everybody was kicked.")
+
+    async def change_role(self, client: Client) -> None:
+        role = await self._choose_role(f"Role of {client.name}", client.role)
+        if role is None or role == client.role:
+            return
+        before = client.role
+        await self._desk.client.change_role(client.id, role)
+        self._desk.undoable(
+            f"{client.name} is now {role}.",
+            lambda: self._desk.client.change_role(client.id, before),
+        )
+
+    async def message(self, client: Client) -> None:
+        text = await self._desk.ask(
+            Prompt(
+                f"Message to {client.name}",
+                "One line, shown in their terminals.",
+                problem=_message_problem,
+                verb="Send",
+            )
+        )
+        if text:
+            await self._desk.client.say(client.id, text)
+            self._desk.say(f"Sent to {client.name}.")
+
+    async def rename(self, person: Person) -> None:
+        name = await self._desk.ask(
+            Prompt(
+                "Rename",
+                f"What to call {person.fingerprint} from now on.",
+                value=person.name,
+                problem=lambda value: None if value else "give a name",
+            )
+        )
+        if name and name != person.name:
+            before = person.name
+            await self._desk.client.edit_person(person.fingerprint, EditPerson(name=name))
+            self._desk.undoable(
+                f"{before or 'They'} are now called {name}.",
+                lambda: self._desk.client.edit_person(person.fingerprint, EditPerson(name=before)),
+            )
+
+    async def remembered_role(self, person: Person) -> None:
+        role = await self._choose_role(f"Role of {person.name}", person.role)
+        if role is not None and role != person.role:
+            before = person.role
+            await self._desk.client.edit_person(person.fingerprint, EditPerson(role=role))
+            self._desk.undoable(
+                f"{person.name} joins as {role} from now on.",
+                lambda: self._desk.client.edit_person(person.fingerprint, EditPerson(role=before)),
+            )
+
+    async def block(self, person: Person) -> None:
+        """Block, or unblock, a remembered key."""
+        blocked = not person.blocked
+        await self._desk.client.edit_person(person.fingerprint, EditPerson(blocked=blocked))
+        self._desk.undoable(
+            f"{person.name} is {'blocked' if blocked else 'no longer blocked'}.",
+            lambda: self._desk.client.edit_person(
+                person.fingerprint, EditPerson(blocked=not blocked)
+            ),
+        )
+
+    async def forget(self, person: Person) -> None:
+        consequence = (
+            f"The key {self._desk.view.fingerprint(person.fingerprint, 12)} and its role "
+            f"({person.role}) are forgotten; who comes with it next is unknown."
+        )
+        if await self._desk.ask(Confirm(f"Forget {person.name}?", consequence, "Forget")):
+            await self._desk.client.forget_person(person.fingerprint)
+            self._desk.say(f"{person.name} is forgotten.")
+
+    async def _choose_role(self, title: str, current: str) -> str | None:
+        snapshot = self._desk.view.snapshot
+        roles = snapshot.roles if snapshot is not None else []
+        choices = [Choice(role, role, role_note(role)) for role in roles]
+        return await self._desk.ask(Choose(title, choices, current=current))
+
+
+def role_note(role: str) -> str:
+    """What a role may do, in a few words; roles of the configuration have no note."""
+    return {
+        "viewer": "watches the shared terminal",
+        "pair": "types in the shared terminal",
+        "developer": "own shells, commands, files, forwards",
+    }.get(role, "")
+
+
+def _message_problem(value: str) -> str | None:
+    if not value:
+        return "write something"
+    if len(value) > MAX_MESSAGE:
+        return f"at most {MAX_MESSAGE} characters, not {len(value)}"
+    return None

@@ -1,0 +1,95 @@
+"""Invites: doors with a name on them, how long they stay open, and how to hand them out."""
+
+from typing import ClassVar, Final
+
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.content import Content
+
+from uptui.protocol.host_api import Invite
+from uptui.screens.acts import Acts
+from uptui.screens.base import HostScreen
+from uptui.widgets import words
+from uptui.widgets.list_panel import Column, ListPanel
+from uptui.widgets.status import role_style
+from uptui.widgets.view import View
+
+
+def _uses(invite: Invite, _: View) -> str:
+    left = "any" if invite.uses_left is None else str(invite.uses_left)
+    return f"{left} left, {invite.used} used"
+
+
+def _expiry(invite: Invite, view: View) -> str:
+    if invite.expires_at is None:
+        return "never"
+    left = invite.expires_at - view.now
+    return f"in {words.span(left)}" if left > 0 else "over"
+
+
+def _state(invite: Invite, view: View) -> Content:
+    glyphs = view.glyphs
+    sign, style = {
+        "active": (glyphs.up, "$good"),
+        "used-up": (glyphs.ok, "$muted"),
+        "expired": (glyphs.paused, "$warning"),
+        "revoked": (glyphs.down, "$error"),
+    }[invite.state]
+    return Content.styled(f"{sign} {invite.state}", style)
+
+
+INVITES: Final[tuple[Column[Invite], ...]] = (
+    Column("who", lambda i, v: v.shown(i.name), lambda i: i.name.casefold(), 16, flexible=True),
+    Column(
+        "role",
+        lambda i, _: Content.styled(words.plain(i.role), role_style(i.role)),
+        lambda i: i.role,
+        9,
+        drop=1,
+    ),
+    Column("landing", lambda i, v: v.shown(i.landing), lambda i: i.landing, 12, drop=3),
+    Column("invite", lambda i, v: v.shown(i.route), lambda i: i.route, 15, drop=5),
+    Column("uses", _uses, lambda i: i.used, 16, drop=4),
+    Column("expires", _expiry, lambda i: i.expires_at or float("inf"), 9, drop=2),
+    Column("state", _state, lambda i: i.state, 9),
+)
+
+
+class Invites(HostScreen):
+    """The list, and the way to make, show and revoke them."""
+
+    PLACE = "invites"
+    KEYS = (("invite", "New"), ("show", "Commands"), ("revoke", "Revoke"), ("back", "Back"))
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("y", "show", "Commands and QR of the selected invite", id="show"),
+        Binding("x,delete", "revoke", "Revoke the selected invite", id="revoke"),
+    ]
+
+    def __init__(self, acts: Acts) -> None:
+        super().__init__(acts)
+        self.invites = ListPanel[Invite](
+            "Invites", INVITES, identify=lambda invite: invite.route,
+            empty="No invites. Press i: a guest gets a string of their own, with a role, "
+            "an end and a number of uses, that you can revoke alone.",
+            id="invites",
+        )  # fmt: skip
+        self.panels = (self.invites,)
+
+    def compose_body(self) -> ComposeResult:
+        yield self.invites
+
+    def show(self, view: View) -> None:
+        if view.snapshot is not None:
+            self.invites.show(view.snapshot.invites, view)
+
+    @on(ListPanel.Opened)
+    def action_show(self) -> None:
+        invite = self.invites.selected
+        if invite is not None:
+            self.acts.desk.start(self.acts.sharing.show_invite(invite))
+
+    def action_revoke(self) -> None:
+        invite = self.invites.selected
+        if invite is not None:
+            self.acts.desk.start(self.acts.sharing.revoke(invite))

@@ -1,0 +1,97 @@
+"""Which algorithms our SSH servers offer, in which order, on this machine and to this client.
+
+Shared by host and relay. The client's first choice wins, and OpenSSH's are not the fastest here:
+ChaCha20, and before version 10 AES-CTR ahead of AES-GCM. So each is left out where AES-GCM can be
+had and is computed by the CPU.
+"""
+
+import platform
+import re
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+from typing import Final
+
+from asyncssh.kex import get_kex_algs
+from asyncssh.packet import SSHPacket
+
+OFFER_WAIT: Final = 1.0
+"""Seconds that a server's offer of algorithms waits for the client's."""
+MACS: Final = (
+    "hmac-sha2-256-etm@openssh.com",
+    "hmac-sha2-512-etm@openssh.com",
+    "hmac-sha2-256",
+    "hmac-sha2-512",
+)
+SIGNATURES: Final = (
+    "ssh-ed25519",
+    "ssh-ed448",
+    "ecdsa-sha2-nistp521",
+    "ecdsa-sha2-nistp384",
+    "ecdsa-sha2-nistp256",
+    "rsa-sha2-256",
+    "rsa-sha2-512",
+)
+"""Made with our host keys; no SHA-1."""
+CLIENT_SIGNATURES: Final = (
+    "sk-ssh-ed25519@openssh.com",
+    "sk-ecdsa-sha2-nistp256@openssh.com",
+    *SIGNATURES,
+)
+"""Accepted from clients and announced as server-sig-algs."""
+
+_CPU_INFO: Final = Path("/proc/cpuinfo")
+_KEX: Final = (
+    "curve25519-sha256",  # first: Dropbear's guess must be right
+    "curve25519-sha256@libssh.org",
+    "mlkem768x25519-sha256",
+    "sntrup761x25519-sha512",
+    "sntrup761x25519-sha512@openssh.com",
+    "ecdh-sha2-nistp256",
+    "ecdh-sha2-nistp384",
+    "ecdh-sha2-nistp521",
+    "diffie-hellman-group16-sha512",
+    "diffie-hellman-group18-sha512",
+    "diffie-hellman-group14-sha256",
+)
+_GCM: Final = ("aes128-gcm@openssh.com", "aes256-gcm@openssh.com")
+_CTR: Final = ("aes128-ctr", "aes192-ctr", "aes256-ctr")
+_CHACHA: Final = ("chacha20-poly1305@openssh.com",)
+_CTR_BEFORE_GCM: Final = re.compile(rb"SSH-2\.0-OpenSSH_[6-9]\.")
+_COOKIE: Final = 16
+
+
+@cache
+def has_aes() -> bool:
+    """Whether the CPU computes AES itself, which makes it faster than ChaCha20."""
+    try:
+        words = _CPU_INFO.read_text(errors="replace").split()
+    except OSError:
+        return platform.machine().lower() in {"x86_64", "amd64", "arm64", "aarch64"}
+    return "aes" in words
+
+
+def ciphers(aes: bool) -> tuple[str, ...]:
+    """Ciphers to offer, no CBC among them."""
+    return _GCM + _CTR if aes else _CHACHA + _GCM + _CTR
+
+
+def key_exchanges() -> list[str]:
+    """Key exchanges to offer, of those that this machine's libraries can do."""
+    known = set(get_kex_algs())
+    return [name for name in _KEX if name.encode() in known]
+
+
+def puts_ctr_first(client_version: bytes) -> bool:
+    """Whether to wait for this client's offer: it names AES-CTR before AES-GCM."""
+    return _CTR_BEFORE_GCM.match(client_version) is not None
+
+
+def preferred(ours: Sequence[bytes], kexinit: bytes) -> Sequence[bytes]:
+    """Our ciphers, without CTR when the client's KEXINIT (RFC 4253, 7.1; without its first byte)
+    names a GCM of ours both ways."""
+    theirs = SSHPacket(kexinit)
+    theirs.get_bytes(_COOKIE)
+    _kex, _host_keys, up, down = (theirs.get_namelist() for _ in range(4))
+    gcm = [name for name in ours if b"-gcm@" in name]
+    return gcm if set(gcm) & set(up) and set(gcm) & set(down) else ours

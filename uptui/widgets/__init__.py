@@ -1,0 +1,1 @@
+"""Reusable pieces of the TUI; they draw, they do not call."""
