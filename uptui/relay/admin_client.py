@@ -24,6 +24,7 @@ from uptui.relay.tls import CERTIFICATE_FILE
 
 TIMEOUT: Final = 30.0
 PAGE: Final = 200
+OWN_CERTIFICATE: Final = "; to a relay's own certificate belongs the #sha256=... of its join URL"
 
 
 @dataclass(frozen=True)
@@ -108,8 +109,9 @@ class AdminClient:
         try:
             yield
         except httpx.TransportError as error:
-            url = self._http.base_url
-            raise RelayUnreachableError(f"the relay at {url} does not answer: {error}") from error
+            advice = OWN_CERTIFICATE if "CERTIFICATE_VERIFY_FAILED" in str(error) else ""
+            text = f"the relay at {self._http.base_url} cannot be asked: {error}{advice}"
+            raise RelayUnreachableError(text) from error
 
 
 def upload(path: Path) -> Iterator[bytes]:
@@ -126,7 +128,7 @@ def _trust(state_dir: Path, url: str, pin: str) -> ssl.SSLContext | bool:
     """Trust in the pin, in the relay's self-made certificate where we can read it, or in the
     system's authorities."""
     if pin:
-        return pinned_context(pin.lower(), f"{url}: its certificate is not the pinned one")
+        return pinned_context(pin.lower(), "its certificate is not the pinned one")
     certificate = state_dir / CERTIFICATE_FILE
     if not certificate.exists():
         return True
