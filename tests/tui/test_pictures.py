@@ -28,6 +28,8 @@ def _to(key: str, text: str) -> Callable[[Pilot[None]], object]:
     async def go(pilot: Pilot[None]) -> None:
         await until_shown(pilot, "alice")
         if key != "1":
+            await until_shown(pilot, PLACES["dashboard"][1])
+            await until_still(pilot)
             await pilot.press(key)
         await until_shown(pilot, text)
         await until_still(pilot)
