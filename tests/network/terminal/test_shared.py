@@ -102,7 +102,7 @@ PROGRAMS: dict[str, tuple[tuple[str, ...], str, bytes, str]] = {
     "htop": (("htop",), "Mem", b"", "Load"),
     "nano": (("nano", "text"), "line 7", b"abc\x1b[B", "abcline"),
     "tmux": (
-        ("tmux", "-L", "uptui-test", "-f", "/dev/null", "new", "bash --norc"),
+        ("tmux", "-f", "/dev/null", "new", "bash --norc", ";", "set", "destroy-unattached", "on"),
         "[0]",
         b"\x02%seq 100 130\r",
         "130",
