@@ -21,6 +21,7 @@ from uptui.relay.switchboard import Caller, HostStream, Switchboard
 HOST_LOGIN_TIMEOUT: Final = 15.0
 """Seconds for the SSH handshake with the host."""
 MAX_REASON: Final = 500
+FAILED: Final = "the relay has failed on this connection; its log tells its operator why"
 
 log = logs.logger("uptui.relay.plain")
 
@@ -53,6 +54,7 @@ class PlainSession:
             return
         except Exception:
             log.exception("plain_failed", name=masked(self._name))
+            self._client.disconnect(DISC_CONNECTION_LOST, FAILED)
             raise
         finally:
             self._link.hold(False)

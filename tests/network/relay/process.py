@@ -14,8 +14,10 @@ from uptui.relay.settings import Address, RelayAddresses
 class RelayProcess:
     """One process; several may share a state directory."""
 
-    def __init__(self, folder: Path, log: str) -> None:
+    def __init__(self, folder: Path, log: str, under: tuple[str, ...] = ()) -> None:
+        """`under` is the command, if any, that runs it."""
         self.folder = folder
+        self.under = under
         self.config = folder / "config.toml"
         self.log = folder / log
         self.process: asyncio.subprocess.Process | None = None
@@ -26,7 +28,16 @@ class RelayProcess:
         self.config.touch()
         with self.log.open("wb") as log:
             self.process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-m", "uptui", "relay", "--json", "--public-host", "127.0.0.1"),
+                *(
+                    *self.under,
+                    sys.executable,
+                    "-m",
+                    "uptui",
+                    "relay",
+                    "--json",
+                    "--public-host",
+                    "127.0.0.1",
+                ),
                 *("--state", str(self.folder / "state"), *flags),
                 env={**os.environ, "UPTUI_CONFIG": str(self.config)},
                 stdout=asyncio.subprocess.PIPE,

@@ -116,6 +116,28 @@ async def test_drain_timeout_ends_what_does_not_end_by_itself(
         assert session.returncode == 255
 
 
+async def test_a_relay_of_a_user_without_a_name_serves_each_way(tmp_path: Path) -> None:
+    """Containers run programs under numbers that their /etc/passwd does not know."""
+    nameless = (
+        *("env", "-u", "LOGNAME", "-u", "USER", "-u", "LNAME", "-u", "USERNAME"),
+        *("unshare", "--user", "--map-user=12345", "--map-group=12345"),
+    )
+    relay = RelayProcess(tmp_path / "r", "log", nameless)
+    flags = ("--http", "127.0.0.1:0", "--ssh", "127.0.0.1:0", "--ports", free_ports())
+    try:
+        addresses = await relay.start(*flags)
+        async with StandIn(addresses.http) as host:
+            serve_ssh(host)
+            name = new_token()
+            ssh = Ssh(tmp_path / "ssh", addresses)
+            port = await host.port_of(name)
+            for way in WAYS:
+                result = await run([*ssh.argv(way, name, port), "echo", "it works"])
+                assert result == (0, b"it works\n", "")
+    finally:
+        await relay.kill()
+
+
 async def come_back(host: StandIn, addresses: RelayAddresses, name: RouteName) -> int:
     """What a daemon does after a goodbye: a new channel, the same names."""
     async with asyncio.timeout(DEADLINE):
