@@ -6,6 +6,7 @@ import io
 import shlex
 import stat
 import sys
+import uuid
 from collections.abc import Generator
 
 import paramiko
@@ -84,7 +85,9 @@ def test_a_backend_is_deployed_and_reached(desk: Desk, gateway: paramiko.SSHClie
     assert home == str(desk.home)
     transport = gateway.get_transport()
     assert transport is not None
-    folder = f"{home}/.cache/JetBrains/RemoteDev/dist/{transport.remote_version[-4:]}-{id(gateway)}"
+    folder = (
+        f"{home}/.cache/JetBrains/RemoteDev/dist/{transport.remote_version[-4:]}-{uuid.uuid4()}"
+    )
     deploy(gateway, folder)
 
     session = transport.open_session(timeout=20)

@@ -205,8 +205,9 @@ async def test_an_old_relay_goes_on_when_its_successor_fails(
         name = new_token()
         port = await host.port_of(name)
         wrong = ("--tls-cert", str(tmp_path / "none"), "--tls-key", str(tmp_path / "none"))
+        same = ("--http", str(addresses.http), "--ssh", str(addresses.ssh))
         with pytest.raises(AssertionError, match="tls-cert"):
-            await new.start("--http", str(addresses.http), "--takeover", *wrong)
+            await new.start(*same, "--takeover", *wrong)
         ssh = Ssh(tmp_path / "ssh", addresses)
         await eventually(lambda: not new.running, "the successor ended")
         assert await run([*ssh.argv("port", name, port), "echo", "in"]) == (0, b"in\n", "")

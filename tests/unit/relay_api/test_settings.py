@@ -41,7 +41,10 @@ def test_the_url_that_hosts_join_by(
         ({}, {"UPTUI_RELAY_JOIN_TOKEN": "x" * 20}, "UPTUI_RELAY_JOIN_TOKEN", "join-token"),
         ({"relay.hosting_keys": "/keys"}, {}, "--hosting-keys", "--hosting keys"),
         ({"relay.hosting": "keys"}, {}, "--hosting-keys", "authorized_keys"),
-        ({"relay.hosting": "keys", "relay.hosting_keys": "/no/keys"}, {}, "--hosting-keys", "/no"),
+        (
+            {"relay.single": "127.0.0.1:0", "relay.hosting": "keys", "relay.hosting_keys": "/no"},
+            {}, "--hosting-keys", "/no",
+        ),
     ],
 )  # fmt: skip
 async def test_what_would_be_ignored_or_is_missing_is_refused_by_its_name(
