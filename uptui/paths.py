@@ -86,6 +86,11 @@ def config_file() -> Path:
     return base / "config.toml"
 
 
+def relay_state_dir() -> Path:
+    """Where `uptui relay` keeps its state unless told otherwise."""
+    return Path(platformdirs.user_state_dir("uptui")) / "relay"
+
+
 def places(name: str = DEFAULT_NAME) -> Places:
     """The paths of the instance called `name`."""
     state = _override("UPTUI_STATE_DIR") or Path(platformdirs.user_state_dir("uptui"))

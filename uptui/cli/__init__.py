@@ -5,6 +5,7 @@ running already; 5 the daemon refused, for example because there is no such clie
 """
 
 import os
+import pwd
 import sys
 from collections.abc import Sequence
 from typing import Final
@@ -37,6 +38,7 @@ def run(arguments: Sequence[str]) -> int:
     """Carry out a command line; returns the exit code."""
     from uptui.cli.root import root
 
+    _name_the_nameless()
     try:
         result = root.main(list(arguments), prog_name="uptui", standalone_mode=False)
     except click.exceptions.Exit as error:
@@ -53,3 +55,13 @@ def run(arguments: Sequence[str]) -> int:
         print(f"uptui: {error}", file=sys.stderr)
         return next((code for kind, code in _CODES if isinstance(error, kind)), FAILED)
     return result if isinstance(result, int) else 0
+
+
+def _name_the_nameless() -> None:
+    """A container may run us under a number that has neither name nor home in the user database,
+    for both of which asyncssh asks."""
+    try:
+        pwd.getpwuid(os.getuid())
+    except KeyError:
+        os.environ["LOGNAME"] = os.environ.get("LOGNAME") or str(os.getuid())
+        os.environ["HOME"] = os.environ.get("HOME") or "/"

@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-import platformdirs
 
 from uptui.cli.context import Context, flags_given, setting_flags
 from uptui.cli.output import print_line
 from uptui.collector import Collector
 from uptui.config import OPTIONS, Address, Settings, unknown_variables
 from uptui.errors import ConfigError, UptuiError
+from uptui.paths import relay_state_dir
 
 if TYPE_CHECKING:
     from uptui.relay.server import Relay
@@ -196,10 +196,8 @@ def _refuse_ignored(settings: Settings) -> None:
         problem = f"the file is not read with --hosting {mode}; add --hosting keys"
         ignored["relay.hosting_keys"] = problem
     for key, problem in ignored.items():
-        origin = settings.origin(key)
-        if origin.kind != "default":
-            where = f"{origin.where}: {key}" if origin.kind == "file" else origin.where
-            raise ConfigError(where, problem)
+        if settings.origin(key).kind != "default":
+            raise ConfigError(settings.where(key), problem)
 
 
 def relay_settings(settings: Settings) -> "Wanted":
@@ -214,7 +212,7 @@ def relay_settings(settings: Settings) -> "Wanted":
 
     _refuse_ignored(settings)
     given = settings.relay
-    state = Path(given.state or Path(platformdirs.user_state_dir("uptui")) / "relay")
+    state = Path(given.state) if given.state else relay_state_dir()
     quotas = Quotas(
         max_sessions=given.max_sessions,
         max_aliases=given.max_aliases,

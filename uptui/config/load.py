@@ -76,6 +76,11 @@ class Settings:
     def origin(self, key: str) -> Origin:
         return self.origins.get(key, DEFAULT)
 
+    def where(self, key: str) -> str:
+        """How an error names this setting: its flag, its variable, or its file and key."""
+        origin = self.origin(key)
+        return f"{origin.where}: {key}" if origin.kind == "file" else origin.where or key
+
     def changed(self, key: str, value: object, origin: Origin) -> "Settings":
         """The same with one other value. Raises ConfigError when it does not fit."""
         option = find(key, origin.where or key)
@@ -285,9 +290,9 @@ def _checked(settings: Settings) -> Settings:
         if name in {"viewer", "pair", "developer"}:
             raise ConfigError(f"{settings.file}: roles.{name}", "this role is built in")
     if settings.host.default_role not in roles:
-        where = settings.origin("host.default_role").where or "host.default_role"
         problem = f"there is no role {settings.host.default_role!r}"
-        raise ConfigError(where, problem + _suggestion(settings.host.default_role, roles))
+        problem += _suggestion(settings.host.default_role, roles)
+        raise ConfigError(settings.where("host.default_role"), problem)
     if (settings.relay.tls_cert is None) != (settings.relay.tls_key is None):
         raise ConfigError("relay.tls_cert, relay.tls_key", "either both are given or none")
     return settings

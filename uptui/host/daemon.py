@@ -6,6 +6,7 @@ import socket
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final, cast
 
 import asyncssh
@@ -13,6 +14,7 @@ import asyncssh
 from uptui.collector import Collector
 from uptui.config import Settings
 from uptui.core.keys import parse_public_key
+from uptui.errors import ConfigError
 from uptui.host import api, doctor, wishes
 from uptui.host.acts import Calls, HostActs
 from uptui.host.addresses import Addresses, Names, wish
@@ -32,7 +34,7 @@ from uptui.host.reception import Hooks as ReceptionHooks
 from uptui.host.reception import Reception
 from uptui.host.snapshot import Moment, Unchanging, draw
 from uptui.host.spawn import ExitStatus
-from uptui.host.ssh.environment import Environment
+from uptui.host.ssh.environment import Environment, usable_shell
 from uptui.host.ssh.guest_services import GuestServices
 from uptui.host.ssh.server import SSHHost
 from uptui.host.state import StateDir
@@ -72,8 +74,7 @@ class HostDaemon:
         self._plan = plan
         self.exit_code = 0
         """That of the command, once the share has ended with it."""
-        where = settings.origin("host.authorized_keys").where
-        check_readable(settings.host.authorized_keys, where)
+        _check_wishes(settings)
         self._state = StateDir(places.state_dir)
         self._lock = DaemonLock(places.lock_file)
         self._lock.acquire()
@@ -289,6 +290,19 @@ class Running:
 
     async def _doctor(self) -> list[host_api.Check]:
         return await doctor.examine(self._tuning.now, self._places, self.link.settings.endpoint)
+
+
+def _check_wishes(settings: Settings) -> None:
+    """Refuse files, shell and directory that were asked for and are not there, before anything is
+    touched. Raises ConfigError."""
+    host = settings.host
+    check_readable(host.authorized_keys, settings.origin("host.authorized_keys").where)
+    if host.shell and not usable_shell(host.shell):
+        problem = f"{host.shell!r} is not the absolute path of a shell that can be run"
+        raise ConfigError(settings.where("host.shell"), problem)
+    if host.cwd and not (Path(host.cwd).is_dir() and os.access(host.cwd, os.X_OK)):
+        problem = f"{host.cwd!r} is not a directory that can be entered"
+        raise ConfigError(settings.where("host.cwd"), problem)
 
 
 def _unchanging(name: str, os_user: str, key: asyncssh.SSHKey) -> Unchanging:

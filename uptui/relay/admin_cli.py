@@ -15,18 +15,13 @@ from typing import Any, Concatenate, Final, ParamSpec
 from urllib.parse import quote
 
 import click
-import platformdirs
 
 from uptui.errors import ConfigError, StateError
+from uptui.paths import relay_state_dir
 from uptui.relay.admin_client import AdminClient, Target, upload
 
 DEFAULT_API: Final = "http://127.0.0.1:8080"
 P = ParamSpec("P")
-
-
-def _usual_state() -> Path:
-    """Where `uptui relay` keeps its state unless told otherwise."""
-    return Path(platformdirs.user_state_dir("uptui")) / "relay"
 
 
 def _connected(
@@ -44,7 +39,7 @@ def _connected(
     @functools.wraps(function)
     def run(*args: Any, **kwargs: Any) -> None:
         target = Target(
-            kwargs.pop("api"), kwargs.pop("token"), kwargs.pop("state_dir") or _usual_state()
+            kwargs.pop("api"), kwargs.pop("token"), kwargs.pop("state_dir") or relay_state_dir()
         )
         client = AdminClient(target)
         try:
@@ -271,7 +266,7 @@ def restore(
     if database is not None:
         rows = asyncio.run(_restore_directly(file, database))
     else:
-        client = AdminClient(Target(api, token, state_dir or _usual_state()))
+        client = AdminClient(Target(api, token, state_dir or relay_state_dir()))
         try:
             rows = client.call("POST", "/v1/restore", content=upload(file))["rows"]
         finally:

@@ -1,7 +1,5 @@
 """Algorithms and timings of the relay's SSH connections, both as server and towards hosts."""
 
-import getpass
-import os
 from typing import Any, Final
 
 import asyncssh
@@ -44,7 +42,6 @@ def connect_options(
     user: str, host_keys: list[asyncssh.SSHKey], login_timeout: float
 ) -> dict[str, Any]:
     """For asyncssh.connect to a host, which takes our word for the client's key."""
-    _have_a_name()
     return {
         "username": user,
         "known_hosts": (host_keys, [], []),
@@ -65,12 +62,3 @@ def connect_options(
         "rekey_bytes": REKEY_BYTES,
         "config": None,
     }
-
-
-def _have_a_name() -> None:
-    """asyncssh.connect asks for the local user's name, which it does not need with a `username`
-    and which a container's arbitrary user does not have."""
-    try:
-        getpass.getuser()
-    except (KeyError, OSError):
-        os.environ["LOGNAME"] = str(os.getuid())

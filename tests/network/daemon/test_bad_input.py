@@ -18,6 +18,8 @@ from tests.network.daemon.conftest import Machine
         (["host", "--authorized-keys", "/nowhere/keys"], ["--authorized-keys", "/nowhere/keys"]),
         (["host", "--identity", "/nowhere/id"], ["--identity", "/nowhere/id"]),
         (["host", "--listen", "1.2.3.4:99999"], ["--listen", "99999"]),
+        (["host", "--shell", "/nowhere"], ["--shell", "'/nowhere'"]),
+        (["host", "--cwd", "/etc/passwd"], ["--cwd", "'/etc/passwd'", "directory"]),
         (["host", "--default-role", "devloper"], ["--default-role", "did you mean 'developer'"]),
         (["host", "--relya", "x"], ["--relya"]),
         (["stauts"], ["stauts", "'status'"]),

@@ -119,7 +119,7 @@ async def test_drain_timeout_ends_what_does_not_end_by_itself(
 async def test_a_relay_of_a_user_without_a_name_serves_each_way(tmp_path: Path) -> None:
     """Containers run programs under numbers that their /etc/passwd does not know."""
     nameless = (
-        *("env", "-u", "LOGNAME", "-u", "USER", "-u", "LNAME", "-u", "USERNAME"),
+        *("env", "-u", "LOGNAME", "-u", "USER", "-u", "LNAME", "-u", "USERNAME", "-u", "HOME"),
         *("unshare", "--user", "--map-user=12345", "--map-group=12345"),
     )
     relay = RelayProcess(tmp_path / "r", "log", nameless)

@@ -41,7 +41,8 @@ def _entry() -> pwd.struct_passwd | None:
         return None  # a container run under an arbitrary uid
 
 
-def _usable(shell: str) -> bool:
+def usable_shell(shell: str) -> bool:
+    """Whether this is the absolute path of a program that lets people in."""
     path = Path(shell)
     return (
         path.is_absolute()
@@ -58,7 +59,7 @@ def account(settings: SSHSettings, base: Mapping[str, str]) -> Account:
     homes = (base.get("HOME", ""), entry.pw_dir if entry else "", "/")
     home = next(path for path in homes if path.startswith("/") and Path(path).is_dir())
     shells = (settings.shell or "", entry.pw_shell if entry else "", base.get("SHELL", ""), *SHELLS)
-    shell = next((path for path in shells if path and _usable(path)), SHELLS[-1])
+    shell = next((path for path in shells if path and usable_shell(path)), SHELLS[-1])
     return Account(name, home, shell)
 
 
