@@ -165,7 +165,11 @@ class Pty:
 
 
 def _open_terminal(size: Size, modes: Mapping[int, int]) -> tuple[int, str, int]:
-    master, slave = os.openpty()
+    try:
+        master, slave = os.openpty()
+    except OSError as error:
+        problem = f"there is no terminal for it, /dev/ptmx or /dev/pts: {error.strerror}"
+        raise OSError(error.errno, problem) from error
     try:
         fcntl.ioctl(slave, termios.TIOCSWINSZ, size.packed())
         apply_modes(slave, modes)

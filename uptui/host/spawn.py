@@ -20,6 +20,8 @@ _RESET: Final = tuple(
     if number not in (signal.SIGKILL, signal.SIGSTOP) and number <= signal.SIGSYS
 )
 LAST_STANDARD: Final = 2
+MAX_INHERITED: Final = 65536
+"""Descriptors that are looked at where no list of them can be had."""
 _STANDARD_DIRECTORY: Final = "/"
 
 
@@ -137,10 +139,13 @@ class _Place:
 
 def keep_descriptors() -> None:
     """Let no program inherit what the daemon itself inherited from whoever started it."""
-    for entry in list(Path("/dev/fd").iterdir()):
-        number = int(entry.name)
+    try:
+        numbers = [int(entry.name) for entry in Path("/dev/fd").iterdir()]
+    except OSError:  # a bare chroot
+        numbers = range(MAX_INHERITED)
+    for number in numbers:
         if number > LAST_STANDARD:
-            with contextlib.suppress(OSError):  # the descriptor of the listing is gone by now
+            with contextlib.suppress(OSError):  # it is closed, such as that of the listing
                 os.set_inheritable(number, False)
 
 

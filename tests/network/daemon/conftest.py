@@ -32,6 +32,8 @@ class Machine:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.processes: list[subprocess.Popen[str]] = []
+        self.under: tuple[str, ...] = ()
+        """The command, if any, that runs what is started."""
         self.env = {
             **{name: text for name, text in os.environ.items() if not name.startswith("UPTUI_")},
             "UPTUI_SHELL": "/bin/sh",  # reads no files of the account that runs the tests
@@ -79,7 +81,7 @@ class Machine:
         """`uptui ARGUMENTS` with its stdout piped, in a session of its own."""
         with (self.folder / log).open("a") as errors:
             process = subprocess.Popen(
-                [sys.executable, "-m", "uptui", *arguments],
+                [*self.under, sys.executable, "-m", "uptui", *arguments],
                 env={**self.env, **env},
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,

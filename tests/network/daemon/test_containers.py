@@ -1,0 +1,45 @@
+"""Containers that lack what machines have: users without a name, /proc, /dev, an init."""
+
+import subprocess
+
+from tests.network.daemon.conftest import Machine, eventually
+
+WAYS = ("ssh-port", "ssh-jump", "ssh-plain")
+BARE = 'umount -l /proc && mount -t tmpfs none /dev && exec "$@"'
+
+
+def test_a_user_without_name_and_home_hosts_on_each_way(machine: Machine) -> None:
+    for variable in ("HOME", "USER", "LOGNAME", "LNAME", "USERNAME"):
+        machine.env.pop(variable, None)
+    machine.under = ("unshare", "--user", "--map-user=12345", "--map-group=12345")
+    ready = machine.share()
+    for way in WAYS:
+        done = machine.ssh(ready["strings"][way], "id -u; echo $HOME $LOGNAME")
+        assert (done.returncode, done.stdout) == (0, "12345\n/ 12345\n"), (way, done.stderr)
+
+
+def test_nearly_everything_works_without_proc_and_dev(machine: Machine) -> None:
+    machine.under = ("unshare", "--mount", "sh", "-c", BARE, "sh")
+    string = machine.share()["strings"]["ssh-port"]
+    done = machine.ssh(string, "echo out; echo err >&2; exit 7")
+    assert (done.returncode, done.stdout, done.stderr) == (7, "out\n", "err\n")
+    done = machine.ssh(f"{string} -tt", "true")
+    assert done.returncode == 126
+    assert "there is no terminal for it, /dev/ptmx" in done.stdout
+    files = machine.ssh_argv(string.replace("ssh", "sftp", 1).replace("-p", "-P"))
+    batch = f"put {machine.key} {machine.folder}/copied\n"
+    copied = subprocess.run(files, input=batch, capture_output=True, text=True, check=False)
+    assert copied.returncode == 0, copied.stderr
+    assert (machine.folder / "copied").read_text() == (machine.folder / "key.pub").read_text()
+
+
+def test_the_first_process_buries_orphans_and_ends_when_it_is_told_to(machine: Machine) -> None:
+    machine.under = ("unshare", "--pid", "--fork", "--kill-child", "--mount-proc")
+    string = machine.share()["strings"]["ssh-port"]
+    orphan = "(sleep 0.1 &); sleep 0.5"
+    first = machine.ssh(string, f"tr '\\0' ' ' < /proc/1/cmdline; {orphan}; ps ax").stdout
+    assert "-m uptui host" in first.splitlines()[0]
+    assert "defunct" in first
+    eventually(lambda: "defunct" not in machine.ssh(string, "ps ax").stdout, "orphans are buried")
+    assert machine.run("stop").returncode == 0
+    assert machine.processes[0].wait(20) == 0
