@@ -32,14 +32,15 @@ class Target:
     """`Host` of the ssh_config block: a word without wildcards."""
     directory: str
     """Directory that editors open."""
-    host_key: str
+    host_keys: tuple[str, ...]
+    """Each as an OpenSSH public key line, that of the identity first."""
 
 
 def strings(target: Target, ways: Ways) -> Strings:
     """All strings for these ways in; none while there is no way."""
     found = {**_commands(target, ways), **_links(target, ways), **_files(target, ways)}
     ordered = {name: found[name] for name in FORMATS if name in found}
-    return Strings(name=target.name, host_key=target.host_key, ways=ways, strings=ordered)
+    return Strings(name=target.name, host_key=target.host_keys[0], ways=ways, strings=ordered)
 
 
 def bracketed(host: str) -> str:
@@ -156,5 +157,5 @@ def _files(target: Target, ways: Ways) -> dict[str, str]:
     lines.append("ServerAliveInterval 15")
     return {
         "ssh_config": "\n    ".join(lines) + "\n",
-        "known_hosts": f"{known} {target.host_key}",
+        "known_hosts": "\n".join(f"{known} {key}" for key in target.host_keys),
     }

@@ -39,8 +39,8 @@ def wish(names: Names, status: LinkStatus) -> Wish:
 class Addresses:
     """Strings of one share."""
 
-    def __init__(self, host_key: str, hostname: str, directory: str) -> None:
-        self._host_key = host_key
+    def __init__(self, host_keys: tuple[str, ...], hostname: str, directory: str) -> None:
+        self._host_keys = host_keys
         self._hostname = re.sub(r"[^a-z0-9-]+", "-", hostname.lower()).strip("-") or "host"
         self._directory = directory
 
@@ -64,7 +64,7 @@ class Addresses:
 
     def _target(self, name: RouteName, names: Names) -> Target:
         nickname = names.alias or f"uptui-{self._hostname}"
-        return Target(name, nickname, self._directory, self._host_key)
+        return Target(name, nickname, self._directory, self._host_keys)
 
     def _ways(self, name: RouteName, port_of: RouteName, names: Names, status: LinkStatus) -> Ways:
         if status.welcome is None or name not in status.granted:

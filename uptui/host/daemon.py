@@ -37,6 +37,7 @@ from uptui.host.snapshot import Moment, Unchanging, draw
 from uptui.host.spawn import ExitStatus
 from uptui.host.ssh.environment import Environment, usable_shell
 from uptui.host.ssh.guest_services import GuestServices
+from uptui.host.ssh.hostkeys import shown
 from uptui.host.ssh.server import SSHHost
 from uptui.host.state import StateDir
 from uptui.host.terminal import attach
@@ -128,7 +129,8 @@ class Running:
         environment = Environment(ssh_settings, os.environ)
         self._fixed = _unchanging(places.name, environment.account.name, key)
         directory = settings.host.cwd or environment.account.home
-        self._addresses = Addresses(public_line(key), self._fixed.hostname, directory)
+        keys = tuple(public_line(one) for one in shown(host_keys, fips=ssh_settings.fips))
+        self._addresses = Addresses(keys, self._fixed.hostname, directory)
         self.changes = Changes(self.snapshot)
         self.log = EventLog(places.event_log)
         self.link = RelayLink(

@@ -41,6 +41,10 @@ def test_an_rsa_key_beside_the_identity(machine: Machine) -> None:
     assert machine.ssh(strings["ssh-plain"], "echo ok").stdout == "ok\n"
     public = Path(f"{rsa}.pub").read_text().split()[1]
     assert public in (machine.folder / "known-rsa-sha2-512").read_text()
+    strict = strings["ssh-port"].replace("ssh", "ssh -o StrictHostKeyChecking=yes", 1)
+    for algorithm in ("rsa-sha2-512", "ecdsa-sha2-nistp256", "ssh-ed25519"):
+        (machine.folder / f"known-{algorithm}").write_text(strings["known_hosts"] + "\n")
+        assert asking_for(machine, strict, algorithm) == "ok\n"
 
 
 def test_an_identity_may_be_rsa(machine: Machine) -> None:

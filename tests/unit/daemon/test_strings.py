@@ -9,7 +9,7 @@ import pytest
 from uptui.core.strings import FORMATS, Target, strings
 from uptui.protocol.host_api import JumpWay, PlainWay, PortWay, Ways
 
-TARGET = Target("demo-box", "demo-box", "/home/me/my work", "ssh-ed25519 AAAA")
+TARGET = Target("demo-box", "demo-box", "/home/me/my work", ("ssh-ed25519 AAAA", "ssh-rsa BBBB"))
 PORT = PortWay(host="relay.example", port=20017, user="demo-box")
 JUMP = JumpWay(host="relay.example", port=2222, user="jump", target="demo-box")
 PLAIN = PlainWay(host="relay.example", port=2222, user="demo-box")
@@ -49,7 +49,10 @@ def test_the_primary_string_is_the_most_private_one_offered() -> None:
             "code --remote ssh-remote+demo-box@relay.example:20017 '/home/me/my work'",
         ),
         ("zed", "zed://ssh/demo-box@relay.example:20017/home/me/my%20work"),
-        ("known_hosts", "[relay.example]:20017 ssh-ed25519 AAAA"),
+        (
+            "known_hosts",
+            "[relay.example]:20017 ssh-ed25519 AAAA\n[relay.example]:20017 ssh-rsa BBBB",
+        ),
     ],
 )
 def test_by_port(name: str, expected: str) -> None:

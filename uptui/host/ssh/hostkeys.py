@@ -1,4 +1,6 @@
-"""The host keys that are shown, all of them made from the one identity key."""
+"""The host keys that are shown to clients."""
+
+from collections.abc import Sequence
 
 import asyncssh
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -11,12 +13,14 @@ _EXTRA_BYTES = 16
 """More than the order's 32: the remainder is then uniform (FIPS 186-5, A.2.1)."""
 
 
-def host_keys(identity: asyncssh.SSHKey, *, fips: bool) -> list[asyncssh.SSHKey]:
-    """The keys to serve with: the identity and, for FIPS-only clients, an ECDSA key made from it.
+def shown(keys: Sequence[asyncssh.SSHKey], *, fips: bool) -> list[asyncssh.SSHKey]:
+    """The keys to serve with: the identity, which is the first of `keys`, for FIPS-only clients
+    an ECDSA key made from it, and the others.
 
     The same identity gives the same keys wherever it is used, so known_hosts never complains.
     """
-    return [identity, _ecdsa(identity)] if fips else [identity]
+    identity, *others = keys
+    return [identity, *([_ecdsa(identity)] if fips else []), *others]
 
 
 def _ecdsa(identity: asyncssh.SSHKey) -> asyncssh.SSHKey:

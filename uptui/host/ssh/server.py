@@ -14,7 +14,7 @@ from uptui.host.spawn import keep_descriptors
 from uptui.host.ssh.connection import Connection
 from uptui.host.ssh.endpoint import Endpoint
 from uptui.host.ssh.environment import Environment
-from uptui.host.ssh.hostkeys import host_keys as derived
+from uptui.host.ssh.hostkeys import shown
 from uptui.host.ssh.seats import Terminals
 from uptui.host.ssh.services import ServicesFactory
 from uptui.host.ssh.settings import SSHSettings
@@ -48,9 +48,7 @@ class SSHHost:
         self._terminals = terminals
         self._services = services
         self._environment = Environment(settings, os.environ if base_env is None else base_env)
-        self._options = options(
-            settings, [*derived(host_keys[0], fips=settings.fips), *host_keys[1:]]
-        )
+        self._options = options(settings, shown(host_keys, fips=settings.fips))
         self._endpoints: set[Endpoint] = set()
         self._starting: set[asyncio.Task[None]] = set()
         self._closed = False
