@@ -290,7 +290,7 @@ class SampleClient(HostClient):
     async def kick(self, client: ClientId, *, message: str = "", block: bool = False) -> None:
         self.calls.append(("kick", client, block))
 
-    async def kick_all(self, *, message: str = "") -> None:
+    async def kick_all(self, *, message: str = "", block: bool = False) -> None:
         self.calls.append(("kick_all",))
 
     async def change_role(self, client: ClientId, role: str) -> None:

@@ -4,11 +4,12 @@ Exit codes: 0 done; 1 failed; 2 wrong usage or configuration; 3 no daemon is run
 running already; 5 the daemon refused, for example because there is no such client; 130 interrupted.
 """
 
+import errno
 import os
 import pwd
 import sys
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, cast
 
 import click
 
@@ -41,6 +42,7 @@ def run(arguments: Sequence[str]) -> int:
     _name_the_nameless()
     try:
         result = root.main(list(arguments), prog_name="uptui", standalone_mode=False)
+        sys.stdout.flush()
     except click.exceptions.Exit as error:
         return error.exit_code
     except click.ClickException as error:
@@ -48,13 +50,33 @@ def run(arguments: Sequence[str]) -> int:
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):
         return INTERRUPTED
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python complains
-        return FAILED
-    except UptuiError as error:
+    except Exception as error:
+        code = _told(error, arguments)
+        if code is None:
+            raise
+        return code
+    return result if isinstance(result, int) else 0
+
+
+def _told(error: Exception, arguments: Sequence[str]) -> int | None:
+    """Say what was wrong; the exit code, or None where the mistake is our own."""
+    if isinstance(error, ExceptionGroup):
+        inner = cast("ExceptionGroup[Exception]", error)
+        return _told(inner.exceptions[0], arguments)
+    if isinstance(error, UptuiError):
         print(f"uptui: {error}", file=sys.stderr)
         return next((code for kind, code in _CODES if isinstance(error, kind)), FAILED)
-    return result if isinstance(result, int) else 0
+    if isinstance(error, OSError) and error.errno in {errno.EPIPE, errno.ENOSPC}:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python complains
+        if error.errno == errno.ENOSPC:
+            print(f"uptui: the output cannot be written: {error.strerror}", file=sys.stderr)
+        return FAILED
+    if isinstance(error, UnicodeEncodeError) and any(
+        "\udc80" <= c <= "\udcff" for c in "".join(arguments)
+    ):
+        print("uptui: an argument is not valid UTF-8", file=sys.stderr)
+        return USAGE
+    return None
 
 
 def _name_the_nameless() -> None:

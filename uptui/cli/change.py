@@ -70,7 +70,7 @@ def kick(
     if everybody == (client_id is not None):
         raise click.UsageError("Give either ID or --all.")
     if client_id is None:
-        context.act(lambda client: client.kick_all(message=message))
+        context.act(lambda client: client.kick_all(message=message, block=block))
     else:
         given = ClientId(client_id)
         context.act(lambda client: client.kick(given, message=message, block=block))

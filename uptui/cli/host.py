@@ -99,7 +99,7 @@ class _Plain:
         self._print(f"{entry.event}: {entry.text}")
 
     def early(self, entry: LogEntry) -> None:
-        if entry.level in {"warning", "error"}:
+        if entry.level in {"warning", "error"} or entry.event == "share.stopped":
             self.warn(entry.text)
 
     def warn(self, text: str) -> None:

@@ -17,7 +17,7 @@ NO_ADDRESS: Final = "(the relay has not given an address yet)"
 
 def _duration(text: str, flag: str) -> float | None:
     try:
-        return values.optional(values.duration)("" if text == "never" else text)
+        return None if text == "never" else values.wait(text)
     except ValueError as error:
         raise ConfigError(flag, str(error)) from error
 
@@ -47,7 +47,7 @@ def invite(
     as_json: bool,
 ) -> None:
     """Make an address for somebody, which can be revoked alone."""
-    if uses != "any" and not uses.isdigit():
+    if uses != "any" and not uses.isdecimal():
         raise ConfigError("--uses", f"expected a number or any, not {uses!r}")
     count = None if uses == "any" else int(uses)
     new = NewInvite(

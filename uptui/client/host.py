@@ -13,6 +13,7 @@ import httpx
 import msgspec
 
 from uptui.client.transport import EVENTS_READ_TIMEOUT, call, events_of, open_client
+from uptui.errors import ConfigError
 from uptui.protocol.host_api import (
     Alias,
     AliasAvailability,
@@ -52,6 +53,9 @@ _EVENT_TYPES: Final[dict[str, type[Snapshot] | type[LogEntry]]] = {
 
 
 def _segment(text: str) -> str:
+    """A name or id as one part of a path. Raises ConfigError for what can be neither."""
+    if text in {"", ".", ".."}:
+        raise ConfigError(repr(text), "no name or id is written like this")
     return quote(text, safe="")
 
 
@@ -117,9 +121,10 @@ class HostClient:
         body = Kick(message=message, block=block)
         await self._send("POST", f"/v1/clients/{_segment(client)}/kick", body)
 
-    async def kick_all(self, *, message: str = "") -> None:
-        """Disconnect everybody."""
-        await self._send("POST", "/v1/clients/kick-all", Kick(message=message))
+    async def kick_all(self, *, message: str = "", block: bool = False) -> None:
+        """Disconnect everybody, telling them `message`; `block` refuses their keys from now on."""
+        body = Kick(message=message, block=block)
+        await self._send("POST", "/v1/clients/kick-all", body)
 
     async def change_role(self, client: ClientId, role: str) -> None:
         """Give a connected client another role, at once."""

@@ -71,7 +71,7 @@ async def call(
         response = await http.request(
             method, path, content=content, headers=headers, params=query, timeout=timeout
         )
-    if response.is_error:
+    if not response.is_success:
         raise _problem(response)
     if kind is None:
         return None  # pyright: ignore[reportReturnType]

@@ -52,7 +52,7 @@ class Option:
 
     @property
     def is_span(self) -> bool:
-        return self.parse in {v.duration, _off_duration}
+        return self.parse in {v.duration, v.wait, v.off_duration}
 
 
 @dataclass(frozen=True)
@@ -77,9 +77,6 @@ def _setting(
 ) -> T:
     spec = _Spec(text, parse, secret, live, flag, metavar)
     return dataclasses.field(default=default, metadata={_OPTION: spec})
-
-
-_off_duration: Final = v.optional(v.duration)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -148,7 +145,7 @@ class HostSettings:
     )
     approval_timeout: float = _setting(
         120.0,
-        v.duration,
+        v.wait,
         "Time to answer a request; no answer means no.",
         metavar="DURATION",
         live=True,
@@ -161,7 +158,7 @@ class HostSettings:
     )
     locked: bool = _setting(False, v.boolean, "Start with new joins refused.", flag=False)
     rotate_every: float | None = _setting(
-        None, _off_duration, "Replace the session token this often.", metavar="DURATION", live=True
+        None, v.off_duration, "Replace the session token this often.", metavar="DURATION", live=True
     )
     identity: str | None = _setting(
         None,
@@ -227,14 +224,14 @@ class HostSettings:
     )
     stop_if_unused: float | None = _setting(
         None,
-        _off_duration,
+        v.off_duration,
         "Stop when nobody was connected for so long.",
         metavar="DURATION",
         live=True,
     )
     stop_if_idle: float | None = _setting(
         None,
-        _off_duration,
+        v.off_duration,
         "Stop when nobody did anything for so long.",
         metavar="DURATION",
         live=True,
@@ -433,7 +430,7 @@ class RelaySettings:
     message: str = _setting("", v.one_line, "A word to every host that connects.", flag=False)
     alias_ttl: float = _setting(
         90 * 86400.0,
-        v.duration,
+        v.wait,
         "How long an unused alias is kept.",
         metavar="DURATION",
         flag=False,

@@ -140,6 +140,21 @@ def duration(value: object) -> float:
     return seconds
 
 
+def wait(value: object) -> float:
+    """Seconds of a wait, which takes some time."""
+    seconds = duration(value)
+    if not seconds:
+        raise ValueError("expected a duration longer than 0")
+    return seconds
+
+
+def off_duration(value: object) -> float | None:
+    """Seconds, or None for `off`, `never`, an empty text and 0."""
+    if value is None or (isinstance(value, str) and value.strip().lower() in {"", "off", "never"}):
+        return None
+    return duration(value) or None
+
+
 def _seconds(value: object) -> float | None:
     if isinstance(value, bool):
         return None

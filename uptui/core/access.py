@@ -61,6 +61,8 @@ class Visit:
     grant: Grant
     override: bool = False
     """True: it replaces the role that the key would have by being known or by an invite."""
+    admits: bool = True
+    """Whether the key gets in by it, and not only with something else that lets it in."""
 
 
 @dataclass(frozen=True)
@@ -187,7 +189,7 @@ def _by_key(arrival: Arrival, facts: Facts) -> Admit | None:
         role, why = facts.roles[facts.person.role], f"known ({facts.person.source})"
     elif facts.authorized is not None and listed in facts.roles:
         role, why = facts.roles[listed], facts.authorized.source
-    elif facts.visit is not None:
+    elif facts.visit is not None and facts.visit.admits:
         return Admit(facts.visit.grant)
     else:
         return None

@@ -202,8 +202,8 @@ class Acts:
         """End a client now; it counts as gone at once, whatever its socket does."""
         client_id = client.arrival.client_id
         self._state.emit(Disconnect(client_id, message))
-        self._state.roster.leave(client_id, now)
-        self._state.roster.end_visits(client.arrival.fingerprint)
+        self._door.leave(client_id, "disconnected by the host", now, gave_up=False)
+        self._state.roster.expel(client.arrival.fingerprint)
 
     def _pending(self, request_id: str) -> Request:
         request = self._state.requests.get(request_id)

@@ -81,6 +81,8 @@ class InviteError(ValueError):
 def _checked(new: host_api.NewInvite, name: str) -> None:
     if not name:
         raise InviteError("an invite needs a name: who is it for?")
+    if "/" in name or name in {".", ".."}:
+        raise InviteError("the name of an invite is no path: it has no '/' and is not '.' or '..'")
     if new.uses is not None and not 1 <= new.uses <= MAX_USES:
         raise InviteError(f"uses must be from 1 to {MAX_USES}, or none for any number")
     if new.expires_in is not None and not 0 < new.expires_in <= MAX_LIFETIME:
@@ -123,13 +125,14 @@ class Invites:
     def get(self, route: str) -> Invite | None:
         return self._by_route.get(RouteName(route))
 
-    def find(self, text: str) -> Invite | None:
-        """By route, or by name when exactly one invite is called that."""
+    def find(self, text: str, now: float) -> list[Invite]:
+        """By route, or else by name: those that work, or else those that have ended."""
         exact = self.get(text)
         if exact is not None:
-            return exact
-        called = [invite for invite in self._by_route.values() if invite.name == text]
-        return called[0] if len(called) == 1 else None
+            return [exact]
+        name = clean_name(text)
+        called = [invite for invite in self._by_route.values() if invite.name == name]
+        return [invite for invite in called if invite.works(now)] or called[-1:]
 
     def all(self) -> list[Invite]:
         return list(self._by_route.values())

@@ -34,6 +34,8 @@ class Client:
 class _Stay:
     visit: Visit
     ends_at: float | None
+    base: Role | None = None
+    """The role before the first live change."""
     clients: set[ClientId] = field(default_factory=set[ClientId])
 
 
@@ -102,8 +104,20 @@ class Roster:
         both = narrower or client.arrival.vouched
         for vouched in (True, False) if both else (client.arrival.vouched,):
             visitor = (fingerprint, vouched)
+            before = self._stays.get(visitor)
+            base = before.base if before is not None and before.base is not None else old
             clients = {c.arrival.client_id for c in self.of_key(fingerprint)}
-            self._put(visitor, _Stay(Visit(given, override=True), None, clients), now)
+            self._put(visitor, _Stay(Visit(given, override=True), None, base, clients), now)
+
+    def expel(self, fingerprint: Fingerprint) -> None:
+        """Let this key in by nothing that was decided before, but give it no more than that."""
+        for vouched in (True, False):
+            stay = self._stays.pop((fingerprint, vouched), None)
+            if stay is None or stay.base is None:
+                continue
+            if stay.visit.grant.role.capabilities < stay.base.capabilities:
+                visit = replace(stay.visit, admits=False)
+                self._stays[fingerprint, vouched] = _Stay(visit, None, stay.base)
 
     def end_visits(self, fingerprint: Fingerprint) -> None:
         """Forget what was decided about a key."""

@@ -103,9 +103,14 @@ class Share:
 
     def revoke(self, route: str, now: float) -> Invite:
         """End an invite; those who are in stay. `route` may be its name. Raises ActError."""
-        found = self.state.invites.find(route)
-        if found is None:
-            raise ActError("unknown", f"there is no invite {masked(clean_name(route))!r}")
+        called = self.state.invites.find(route, now)
+        name = masked(clean_name(route))
+        if not called:
+            raise ActError("unknown", f"there is no invite {name!r}")
+        if len(called) > 1:
+            problem = f"{len(called)} invites are called {name!r}: revoke each by its address"
+            raise ActError("state", problem)
+        found = called[0]
         revoked = self.state.invites.revoke(found.route, now)
         if revoked is None:
             raise ActError("state", f"the invite {found.name} is {found.state(now)} already")

@@ -232,7 +232,7 @@ def _share(host: Host) -> list[Route]:
 
     async def log(request: Request) -> Response:
         limit = request.query_params.get("limit", "200")
-        if not limit.isdigit() or not 1 <= int(limit) <= MAX_LOG_ENTRIES:
+        if not limit.isdecimal() or not 1 <= int(limit) <= MAX_LOG_ENTRIES:
             raise ProtocolError(f"limit: expected 1 to {MAX_LOG_ENTRIES}, not {limit!r}")
         return _json(await host.log(int(limit)))
 

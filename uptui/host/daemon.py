@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import shutil
 import socket
 import time
 from collections.abc import Callable
@@ -49,10 +50,10 @@ from uptui.protocol.host_api import LogEntry, ShareStatus, Snapshot
 from uptui.protocol.names import Fingerprint, RouteName
 
 GOODBYE: Final = "The host has stopped sharing."
+NOT_FOUND: Final = 127
+"""Exit code of a command that could not be run."""
 COMMAND_SIZE: Final = Size(80, 24)
 """The window of a shared command until somebody joins it."""
-SIGNALLED: Final = 128
-"""Exit code of a command that a signal ended, as shells give it."""
 
 
 @dataclass(frozen=True)
@@ -275,8 +276,10 @@ class Running:
         self.terminals.kept.end_of(key)
 
     def _shared_ended(self, status: ExitStatus) -> None:
-        self.exit_code = SIGNALLED if status.code is None else status.code
+        self.exit_code = status.shell_code
         how = f"by SIG{status.signal}" if status.code is None else f"with status {status.code}"
+        if status.code == NOT_FOUND and shutil.which(self._command[0]) is None:
+            how += f": there is no {self._command[0]!r} that can be run"
         self.stop(f"the shared command ended {how}")
 
     async def _settings_changed(self, key: str) -> None:

@@ -20,6 +20,7 @@ _RESET: Final = tuple(
     if number not in (signal.SIGKILL, signal.SIGSTOP) and number <= signal.SIGSYS
 )
 LAST_STANDARD: Final = 2
+SIGNALLED: Final = 128
 MAX_INHERITED: Final = 65536
 """Descriptors that are looked at where no list of them can be had."""
 _STANDARD_DIRECTORY: Final = "/"
@@ -33,6 +34,17 @@ class ExitStatus:
     signal: str | None = None
     """Name without SIG, such as "TERM" (RFC 4254 section 6.10)."""
     core_dumped: bool = False
+
+    @property
+    def shell_code(self) -> int:
+        """One number, as shells tell it: the code, or 128 and the number of the signal."""
+        if self.code is not None:
+            return self.code
+        name = self.signal or ""
+        try:
+            return SIGNALLED + signal.Signals[f"SIG{name}"]
+        except KeyError:
+            return SIGNALLED + int(name.removeprefix("RT") or 0)
 
     @classmethod
     def from_wait(cls, status: int) -> "ExitStatus":

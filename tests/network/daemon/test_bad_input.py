@@ -1,6 +1,9 @@
 """Wrong flags, files and keys: each a clear error that names what and where."""
 
 import socket
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -20,6 +23,12 @@ from tests.network.daemon.conftest import Machine
         (["host", "--listen", "1.2.3.4:99999"], ["--listen", "99999"]),
         (["host", "--shell", "/nowhere"], ["--shell", "'/nowhere'"]),
         (["host", "--cwd", "/etc/passwd"], ["--cwd", "'/etc/passwd'", "directory"]),
+        (["host", "--approval-timeout", "0"], ["--approval-timeout", "longer than 0"]),
+        (["revoke", ""], ["''", "no name or id"]),
+        (["kick", ".."], ["'..'", "no name or id"]),
+        (["invite", "a", "--uses", "²"], ["--uses", "²"]),
+        (["invite", "a", "--expires", ""], ["--expires"]),
+        (["invite", "\udcff"], ["not valid UTF-8"]),
         (["host", "--default-role", "devloper"], ["--default-role", "did you mean 'developer'"]),
         (["host", "--relya", "x"], ["--relya"]),
         (["stauts"], ["stauts", "'status'"]),
@@ -70,6 +79,46 @@ def test_a_secret_is_not_repeated_in_an_error(machine: Machine) -> None:
     assert done.returncode == 2
     assert "UPTUI_IDENTITY" in done.stderr
     assert "c2VjcmV0" not in done.stderr
+
+
+def test_a_runtime_directory_that_cannot_be_is_named(machine: Machine) -> None:
+    done = machine.run("host", UPTUI_RUNTIME_DIR="/proc/x")
+    assert done.returncode == 1, done
+    assert done.stderr.splitlines()[-1].startswith("uptui: /proc/x"), done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_output_that_cannot_be_written_is_told(machine: Machine) -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "uptui", "--help"],
+            env=machine.env,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+    assert (done.returncode, done.stderr) == (
+        1,
+        "uptui: the output cannot be written: No space left on device\n",
+    )
+
+
+@pytest.mark.parametrize(
+    ("command", "code", "said"),
+    [
+        (["/nowhere/x"], 127, "there is no '/nowhere/x' that can be run"),
+        (["sh", "-c", "exit 5"], 5, "with status 5"),
+        (["sh", "-c", "kill -9 $$"], 137, "by SIGKILL"),
+    ],
+)
+def test_a_shared_command_that_ends_early_tells_how(
+    machine: Machine, command: list[str], code: int, said: str
+) -> None:
+    done = machine.run("host", "--", *command)
+    assert done.returncode == code, done
+    assert said in done.stderr
 
 
 def test_a_port_in_use_is_named(machine: Machine) -> None:

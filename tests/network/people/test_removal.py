@@ -34,6 +34,16 @@ def stop(crowd: Crowd) -> None:
     assert crowd.run("stop").returncode == 0
 
 
+def test_all_may_be_blocked_at_once(crowd: Crowd) -> None:
+    strings = crowd.accept()
+    client = crowd.window("bob", strings["ssh"])
+    shell_of(client)
+    assert crowd.run("kick", "--all", "--block").returncode == 0
+    assert client.ends() != 0
+    assert crowd.window("bob", strings["ssh"]).ends() != 0
+    assert crowd.clients() == []
+
+
 @pytest.mark.parametrize(
     ("remove", "said"),
     [

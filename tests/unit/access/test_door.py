@@ -317,6 +317,55 @@ def test_a_changed_role_applies_now_and_when_the_key_comes_back() -> None:
         made.acts.change_role(who.client_id, "emperor", NOW)
 
 
+def test_a_kick_gives_no_rights_back_and_leaves_none_that_were_lent() -> None:
+    made = share()
+    invite = made.invite(NewInvite(name="bob", role="pair", uses=None, bind_first_key=False), NOW)
+    for seed, role, later in ((1, "viewer", "viewer"), (2, "developer", "pair")):
+        who = arrival(seed, user=invite.route)
+        let_in(made, who)
+        made.acts.change_role(who.client_id, role, NOW)
+        made.acts.kick(who.client_id, Kick(), NOW)
+        made.drain()
+        again = let_in(made, arrival(seed, user=invite.route), NOW + 1)
+        assert again.grant.role.name == later
+    assert outcome(made, arrival(1, user="bob")) is None, "a demotion lets nobody in by itself"
+
+
+def test_who_is_disconnected_has_left_by_the_record() -> None:
+    made = share(unknown="accept")
+
+    def block(who: Arrival) -> None:
+        made.acts.block(who.fingerprint, who.key, "x", NOW + 5)
+
+    def kick(who: Arrival) -> None:
+        made.acts.kick(who.client_id, Kick(), NOW + 5)
+
+    def rotate(_: Arrival) -> None:
+        made.acts.rotate(NOW + 5, kick=True)
+
+    for seed, disconnect in enumerate((block, kick, rotate)):
+        who = arrival(seed, user="demo-box")
+        let_in(made, who)
+        made.drain()
+        disconnect(who)
+        (left,) = [r for r in of_kind(made.drain(), Record) if r.event == "client.left"]
+        assert left.data["seconds"] == 5
+
+
+def test_an_invite_is_revoked_by_a_name_that_was_used_before() -> None:
+    made = share()
+    for _ in range(2):
+        invite = made.invite(NewInvite(name="rv \x1b[1m"), NOW)
+        assert made.revoke("rv \x1b[1m", NOW).route == invite.route
+    routes = [made.invite(NewInvite(name="rv"), NOW).route for _ in range(2)]
+    with pytest.raises(ActError, match="2 invites are called 'rv'"):
+        made.revoke("rv", NOW)
+    assert made.revoke(routes[0], NOW).route == routes[0]
+    assert made.revoke("rv", NOW).route == routes[1]
+    with pytest.raises(ActError, match="no path"):
+        made.invite(NewInvite(name="a/b"), NOW)
+
+
 def test_kick_counts_at_once_and_ends_the_visit() -> None:
     made = share()
     who = arrival()

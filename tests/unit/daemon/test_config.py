@@ -114,6 +114,13 @@ def test_no_durations(text: object) -> None:
         v.duration(text)
 
 
+@pytest.mark.parametrize("text", ["off", "never", "", "0", 0, "0s", None])
+def test_a_wait_that_may_be_off(text: object) -> None:
+    assert v.off_duration(text) is None
+    with pytest.raises(ValueError, match="expected a duration"):
+        v.wait(text)
+
+
 @pytest.mark.parametrize(
     ("text", "size"), [("10MB", 10_000_000), ("1GiB", 2**30), (5, 5), ("1.5kb", 1500), ("7", 7)]
 )

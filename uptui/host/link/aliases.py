@@ -1,5 +1,6 @@
 """What can be done with lasting names on a relay, with or without a share running here."""
 
+from uptui.errors import RelayRefusedError
 from uptui.host.link.relay_client import RelayClient
 from uptui.protocol import host_api, relay_api
 
@@ -47,5 +48,7 @@ async def transferred(client: RelayClient, name: str, to: str) -> host_api.Alias
 async def repinned(
     client: RelayClient, name: str, host_key: str, serving: str | None = None
 ) -> host_api.Alias:
-    """Say as its owner that a name has our host key from now on."""
+    """Say as its owner that a name has our host key from now on. Raises RelayRefusedError."""
+    if name not in {alias.name for alias in await client.aliases()}:
+        raise RelayRefusedError("not_found", f"the alias {name!r} is not ours to change")
     return shown(await client.claim(name, host_key, rotate=True), serving)

@@ -61,7 +61,7 @@ class _SocketViewer:
 
     def finish(self, status: ExitStatus, message: str = "") -> None:
         self.seat = None
-        self.end = End(message=message, code=status.code)
+        self.end = End(message=message, code=status.shell_code)
         self._ready.set()
 
     async def send_to(self, socket: WebSocket) -> None:
