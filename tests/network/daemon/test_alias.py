@@ -146,6 +146,7 @@ def test_an_alias_moves_to_another_identity_and_its_key_is_rotated_by_the_new_ow
     assert any(public_key(other) in line for line in kept["known_hosts"])
     assert other.json("alias", "claim", NAME)["ways"]["port"]["port"] == port
     assert "belongs to somebody else" in machine.run("alias", "rotate-key", NAME).stderr
+    assert "nobody's alias yet" in machine.run("alias", "rotate-key", "mistyped").stderr
     bad = machine.run("alias", "transfer", NAME, "no-such-file")
     assert bad.returncode == 2
     assert "no-such-file" in bad.stderr

@@ -49,6 +49,6 @@ async def repinned(
     client: RelayClient, name: str, host_key: str, serving: str | None = None
 ) -> host_api.Alias:
     """Say as its owner that a name has our host key from now on. Raises RelayRefusedError."""
-    if name not in {alias.name for alias in await client.aliases()}:
-        raise RelayRefusedError("not_found", f"the alias {name!r} is not ours to change")
+    if (await client.availability(name)).available:
+        raise RelayRefusedError("not_found", f"{name!r} is nobody's alias yet: claim it first")
     return shown(await client.claim(name, host_key, rotate=True), serving)
