@@ -83,8 +83,8 @@ class Settings:
 
     def changed(self, key: str, value: object, origin: Origin) -> "Settings":
         """The same with one other value. Raises ConfigError when it does not fit."""
-        option = find(key, origin.where or key)
-        return _with(self, {option.key: (_parsed(option, value, origin.where or key), origin)})
+        option = find(key, key)
+        return _with(self, {option.key: (_parsed(option, value, option.key), origin)})
 
     def rows(self) -> list[host_api.Setting]:
         """Every setting for people; secrets are left out."""
