@@ -12,10 +12,9 @@ from benchmarks.rig import Rig, rig
 
 NOTES = """\
 The clients of the small files ask and wait for each answer, four or more times a file, so theirs is
-the row of the SFTP request. On loopback that takes a fifth of a millisecond, about half of it the
-kernel's handing over from one process to the next, which the relay doubles, and half our own work:
-this keeps `sftp -r` and `scp -r` behind an sshd reached directly. Over a network whose round trip
-is longer it does not show; rsync, which does not wait, is ahead even here.
+the row of the SFTP request. On loopback most of that time is the kernel's waking up of one process
+after the other, of which the relay needs twice as many as sshd; host and relay poll for so short
+waits (`uptui/polling.py`). Over a network whose round trip is longer neither shows.
 """
 
 TABLE = Path(__file__).parent.parent / "docs" / "benchmarks.md"

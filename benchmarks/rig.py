@@ -99,12 +99,19 @@ def _start_sshd(folder: Path, running: list[subprocess.Popen[bytes]]) -> int:
         f"Port {port}\nListenAddress 127.0.0.1\nHostKey {folder}/sshd_key\nPidFile none\n"
         f"AuthorizedKeysFile {folder}/client.pub\nStrictModes no\nUsePAM no\n"
         f"PermitRootLogin yes\nPasswordAuthentication no\nMaxStartups 2000\nMaxSessions 2000\n"
-        f"Subsystem sftp {sftp_server}\nSetEnv HOME={folder}/home\n"
+        f"Subsystem sftp {sftp_server}\nSetEnv {_variables(folder)}\n"
     )
     Path("/run/sshd").mkdir(exist_ok=True)
     running.append(subprocess.Popen([SSHD, "-D", "-e", "-f", config], stderr=subprocess.DEVNULL))
     wait_for_port(port)
     return port
+
+
+def _variables(folder: Path) -> str:
+    """What a shell starts with in our host too: with a locale or a long PATH it takes longer."""
+    names = [name for name in os.environ if name in {"PATH", "LANG"} or name.startswith("LC_")]
+    values = {name: os.environ[name] for name in names} | {"HOME": f"{folder}/home"}
+    return " ".join(f'"{name}={value}"' for name, value in values.items())
 
 
 def environment(folder: Path) -> dict[str, str]:

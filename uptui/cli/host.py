@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 import click
 import msgspec
 
+from uptui import polling
 from uptui.cli.context import Context, flags_given, setting_flags
 from uptui.config import Origin, Settings, unknown_variables
 from uptui.errors import ConfigError
@@ -57,7 +58,8 @@ def host(
     try:
         for warning in unknown_variables(os.environ):
             printer.warn(warning)
-        return asyncio.run(_share(context, settings, command, printer))
+        sharing = _share(context, settings, command, printer)
+        return polling.run(sharing, poll=settings.host.busy_poll)
     finally:
         printer.close()
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from uptui import polling
 from uptui.cli.context import Context, flags_given, setting_flags
 from uptui.cli.output import print_line
 from uptui.collector import Collector
@@ -57,14 +58,19 @@ def relay(click_context: click.Context, *, as_json: bool, **parameters: Any) -> 
     if click_context.invoked_subcommand is not None:
         return None
     context: Context = click_context.obj
-    return asyncio.run(_serve(context, flags_given(parameters), as_json=as_json))
+    flags = flags_given(parameters)
+    settings = context.settings(flags)
+    serving = _serve(context, flags, settings, as_json=as_json)
+    return polling.run(serving, poll=settings.relay.busy_poll)
 
 
-async def _serve(context: Context, flags: dict[str, Any], *, as_json: bool) -> int:
+async def _serve(
+    context: Context, flags: dict[str, Any], started: Settings, *, as_json: bool
+) -> int:
     from uptui.relay import logs
     from uptui.relay.server import Relay
 
-    started = settings = context.settings(flags)
+    settings = started
     errors = logs.configure(settings.relay.log_level)
 
     def tell(text: str) -> None:

@@ -1,7 +1,8 @@
 """The configuration: read once by the composition root and passed on as values."""
 
 from uptui.config.load import Origin, RoleTable, Settings, load, unknown_variables
-from uptui.config.table import OPTIONS, HostSettings, Option, RelaySettings, TuiSettings
+from uptui.config.option import Option
+from uptui.config.table import OPTIONS, HostSettings, RelaySettings, TuiSettings
 from uptui.config.values import Address, PortRange
 
 __all__ = [

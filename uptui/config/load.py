@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any, Final, cast
 
 from uptui.config import values as v
-from uptui.config.table import OPTIONS, SECTIONS, HostSettings, Option, RelaySettings, TuiSettings
+from uptui.config.option import Option
+from uptui.config.table import OPTIONS, SECTIONS, HostSettings, RelaySettings, TuiSettings
 from uptui.core.destinations import valid_pattern
 from uptui.errors import ConfigError
 from uptui.protocol import host_api

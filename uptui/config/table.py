@@ -5,162 +5,96 @@ variable (`UPTUI_APPROVAL_TIMEOUT`; the sections tui and relay have theirs in th
 `UPTUI_RELAY_HTTP`) and, unless `flag` is off, a flag (`--approval-timeout`).
 """
 
-# ruff: noqa: RUF009 - _setting() returns a dataclass field
-import dataclasses
-from collections.abc import Iterator
+# ruff: noqa: RUF009 - setting() returns a dataclass field
 from dataclasses import dataclass
-from typing import Any, Final, Literal, TypeVar
+from typing import Final
 
 from uptui.config import values as v
-
-T = TypeVar("T")
-Section = Literal["host", "tui", "relay"]
-_OPTION = "uptui"
-
-
-@dataclass(frozen=True)
-class Option:
-    """What is known of one setting."""
-
-    section: Section
-    name: str
-    default: Any
-    help: str
-    parse: v.Parser[Any]
-    secret: bool
-    live: bool
-    flag: bool
-    multiple: bool
-    metavar: str
-
-    @property
-    def key(self) -> str:
-        return f"{self.section}.{self.name}"
-
-    @property
-    def variable(self) -> str:
-        prefix = "" if self.section == "host" else f"{self.section}_"
-        return f"UPTUI_{prefix}{self.name}".upper()
-
-    @property
-    def flag_name(self) -> str:
-        return f"--{self.name.replace('_', '-')}"
-
-    @property
-    def is_switch(self) -> bool:
-        return self.parse is v.boolean
-
-    @property
-    def is_span(self) -> bool:
-        return self.parse in {v.duration, v.wait, v.off_duration}
-
-
-@dataclass(frozen=True)
-class _Spec:
-    help: str
-    parse: v.Parser[Any]
-    secret: bool
-    live: bool
-    flag: bool
-    metavar: str
-
-
-def _setting(
-    default: T,
-    parse: v.Parser[T],
-    text: str,
-    *,
-    secret: bool = False,
-    live: bool = False,
-    flag: bool = True,
-    metavar: str = "TEXT",
-) -> T:
-    spec = _Spec(text, parse, secret, live, flag, metavar)
-    return dataclasses.field(default=default, metadata={_OPTION: spec})
+from uptui.config.option import Section, options_of, setting
 
 
 @dataclass(frozen=True, kw_only=True)
 class HostSettings:
     """[host]: the share."""
 
-    relay: str | None = _setting(
+    relay: str | None = setting(
         None,
         v.optional(v.relay_url),
         "Relay to be reached through; without one, a relay of our own "
         "runs on loopback. #sha256=HEX after it pins its certificate.",
         metavar="URL",
     )
-    listen: v.Address | None = _setting(
+    listen: v.Address | None = setting(
         None,
         v.optional(v.address(0)),
         "Where the relay of our own listens for SSH clients, such as "
         "0.0.0.0:2222; loopback otherwise.",
         metavar="ADDR",
     )
-    listen_ports: v.PortRange | None = _setting(
+    listen_ports: v.PortRange | None = setting(
         None,
         v.optional(v.port_range),
         "Direct ports of the relay of our own; chosen by the system otherwise.",
         metavar="FIRST-LAST",
     )
-    public_host: str | None = _setting(
+    public_host: str | None = setting(
         None,
         v.optional(v.host),
         "Name by which clients reach the relay of our own.",
         metavar="HOST",
     )
-    alias: str | None = _setting(
+    alias: str | None = setting(
         None,
         v.optional(v.alias),
         "Lasting name to claim on the relay and to be reached by.",
         metavar="NAME",
     )
-    authorized_keys: tuple[str, ...] = _setting(
+    authorized_keys: tuple[str, ...] = setting(
         (),
         v.many(v.key_source),
         "Keys to let in without asking: an authorized_keys file, github:USER or gitlab:USER.",
         metavar="SOURCE",
         live=True,
     )
-    unknown: str = _setting(
+    unknown: str = setting(
         "ask",
         v.choice("ask", "deny", "accept"),
         "What to do with a key that is not known.",
         metavar="ask|deny|accept",
         live=True,
     )
-    default_role: str = _setting(
+    default_role: str = setting(
         "developer",
         v.one_line,
         "Role of authorized keys and of whoever is approved.",
         metavar="ROLE",
         live=True,
     )
-    landing: str = _setting(
+    landing: str = setting(
         "shell",
         v.landing,
         "What a shell request gets: shell, shared or 'command: ...'.",
         metavar="LANDING",
         live=True,
     )
-    approval_timeout: float = _setting(
+    approval_timeout: float = setting(
         120.0,
         v.wait,
         "Time to answer a request; no answer means no.",
         metavar="DURATION",
         live=True,
     )
-    e2e_only: bool = _setting(
+    e2e_only: bool = setting(
         False,
         v.boolean,
         "Refuse the plain way, on which the relay can read the session.",
         live=True,
     )
-    locked: bool = _setting(False, v.boolean, "Start with new joins refused.", flag=False)
-    rotate_every: float | None = _setting(
+    locked: bool = setting(False, v.boolean, "Start with new joins refused.", flag=False)
+    rotate_every: float | None = setting(
         None, v.off_duration, "Replace the session token this often.", metavar="DURATION", live=True
     )
-    identity: str | None = _setting(
+    identity: str | None = setting(
         None,
         v.optional(v.identity),
         "Private key that is the host key and owns the aliases: a "
@@ -168,126 +102,126 @@ class HostSettings:
         metavar="PATH",
         secret=True,
     )
-    host_keys: tuple[str, ...] = _setting(
+    host_keys: tuple[str, ...] = setting(
         (), v.many(v.path), "Further host keys to show: files with an RSA key, say.", metavar="PATH"
     )
-    cwd: str | None = _setting(
+    cwd: str | None = setting(
         None,
         v.optional(v.absolute_path),
         "Directory that sessions start in; home otherwise.",
         metavar="DIR",
     )
-    shell: str | None = _setting(
+    shell: str | None = setting(
         None,
         v.optional(v.path),
         "Shell of the sessions; the login shell otherwise.",
         metavar="PATH",
     )
-    accept_env: tuple[str, ...] = _setting(
+    accept_env: tuple[str, ...] = setting(
         (),
         v.many(v.one_line),
         "Further variables that clients may set; * matches any text.",
         metavar="PATTERN",
     )
-    keep_shells: float = _setting(
+    keep_shells: float = setting(
         43200.0,
         v.duration,
         "How long a shell is kept whose client vanished; 0 keeps none.",
         metavar="DURATION",
         live=True,
     )
-    keep_shells_max: int = _setting(
+    keep_shells_max: int = setting(
         20,
         v.number(0, 1000),
         "Most shells that are kept.",
         metavar="N",
     )
-    max_clients: int = _setting(
+    max_clients: int = setting(
         1000,
         v.number(1, 100_000),
         "Most connections that are in or wait to be let in; an editor makes several.",
         metavar="N",
         live=True,
     )
-    terminal_size: str = _setting(
+    terminal_size: str = setting(
         "host",
         v.choice("host", "smallest", "typist"),
         "Whose window sets the size of the shared terminal.",
         metavar="host|smallest|typist",
         live=True,
     )
-    record: bool = _setting(
+    record: bool = setting(
         False,
         v.boolean,
         "Record the shared terminal as asciicast in the state directory; viewers are told.",
         live=True,
     )
-    stop_if_unused: float | None = _setting(
+    stop_if_unused: float | None = setting(
         None,
         v.off_duration,
         "Stop when nobody was connected for so long.",
         metavar="DURATION",
         live=True,
     )
-    stop_if_idle: float | None = _setting(
+    stop_if_idle: float | None = setting(
         None,
         v.off_duration,
         "Stop when nobody did anything for so long.",
         metavar="DURATION",
         live=True,
     )
-    stop_at: float | None = _setting(
+    stop_at: float | None = setting(
         None,
         v.optional(v.moment),
         "Stop at this time, such as 18:00 or 2026-01-31T18:00.",
         metavar="TIME",
         live=True,
     )
-    join_token: str | None = _setting(
+    join_token: str | None = setting(
         None,
         v.optional(v.secret),
         "What the relay asks for before it lets us host; @FILE reads it from a file.",
         metavar="TOKEN|@FILE",
         secret=True,
     )
-    proxy: str | None = _setting(
+    proxy: str | None = setting(
         None,
         v.optional(v.proxy_url),
         "HTTP proxy to the relay; HTTPS_PROXY otherwise; none for none.",
         metavar="URL",
         secret=True,
     )
-    transport: str = _setting(
+    transport: str = setting(
         "auto",
         v.choice("auto", "tcp", "websocket"),
         "How streams reach the relay.",
         metavar="auto|tcp|websocket",
     )
-    ca_file: str | None = _setting(
+    ca_file: str | None = setting(
         None,
         v.optional(v.absolute_path),
         "Certificates to trust besides the system's.",
         metavar="PATH",
     )
-    trust: str = _setting(
+    trust: str = setting(
         "authorities",
         v.choice("authorities", "first-use"),
         "Whom to believe that it is the relay: certificate authorities, or besides them the "
         "certificate seen first.",
         metavar="authorities|first-use",
     )
-    allow_http: bool = _setting(
+    allow_http: bool = setting(
         False, v.boolean, "Use plain http even to a relay at a public address."
     )
-    banner: str = _setting("", v.text, "Shown by clients before they are let in.", flag=False)
-    keepalive: float = _setting(
+    banner: str = setting("", v.text, "Shown by clients before they are let in.", flag=False)
+    keepalive: float = setting(
         30.0,
         v.duration,
         "Silence after which a client is asked for a sign of life; 0 never asks.",
         metavar="DURATION",
         flag=False,
     )
-    ports_ignore: tuple[int, ...] = _setting(
+    ports_ignore: tuple[int, ...] = setting(
         (),
         v.many(v.number(1, 65535)),
         "Listening ports that are not shown.",
@@ -295,10 +229,16 @@ class HostSettings:
         flag=False,
         live=True,
     )
-    fips: bool = _setting(
+    fips: bool = setting(
         False,
         v.boolean,
         "Show an ECDSA host key beside ed25519, for clients bound to FIPS 140-3 algorithms.",
+    )
+    busy_poll: bool = setting(
+        True,
+        v.boolean,
+        "Look for the next message for up to 0.2 ms before sleeping, while they come that fast.",
+        flag=False,
     )
 
 
@@ -306,18 +246,18 @@ class HostSettings:
 class TuiSettings:
     """[tui]: the terminal interface; keys are remapped in the table [tui.keys]."""
 
-    ascii: str = _setting(
+    ascii: str = setting(
         "auto",
         v.choice("auto", "always", "never"),
         "Draw with ASCII only; auto asks the locale.",
         metavar="auto|always|never",
         flag=False,
     )
-    privacy: bool = _setting(False, v.boolean, "Start with addresses and tokens hidden.")
-    bell: bool = _setting(
+    privacy: bool = setting(False, v.boolean, "Start with addresses and tokens hidden.")
+    bell: bool = setting(
         True, v.boolean, "Ring the bell when somebody asks to come in.", flag=False
     )
-    theme: str | None = _setting(
+    theme: str | None = setting(
         None, v.optional(v.one_line), "Textual theme.", metavar="NAME", flag=False
     )
 
@@ -326,142 +266,148 @@ class TuiSettings:
 class RelaySettings:
     """[relay]: `uptui relay`."""
 
-    http: v.Address = _setting(
+    http: v.Address = setting(
         v.Address(v.EVERYWHERE, 8080),
         v.address(),
         "HTTP API, control channels and streams.",
         metavar="ADDR",
     )
-    ssh: v.Address | None = _setting(
+    ssh: v.Address | None = setting(
         v.Address(v.EVERYWHERE, 2222),
         v.optional(v.address()),
         "SSH gateway (jump and plain); off for none.",
         metavar="ADDR",
     )
-    ports: v.PortRange | None = _setting(
+    ports: v.PortRange | None = setting(
         None, v.optional(v.port_range), "Direct ports, one for each name.", metavar="FIRST-LAST"
     )
-    ports_host: str | None = _setting(
+    ports_host: str | None = setting(
         None,
         v.optional(v.host),
         "Address on which the direct ports listen; that of http otherwise.",
         metavar="HOST",
         flag=False,
     )
-    public_host: str | None = _setting(
+    public_host: str | None = setting(
         None,
         v.optional(v.host),
         "Name by which clients reach this relay; the host name otherwise.",
         metavar="HOST",
     )
-    public_ssh_port: int | None = _setting(
+    public_ssh_port: int | None = setting(
         None,
         v.optional(v.number(1, 65535)),
         "Port of the SSH gateway as clients see it, when a port mapping changes it.",
         metavar="PORT",
     )
-    streams: v.Address | None = _setting(
+    streams: v.Address | None = setting(
         None,
         v.optional(v.address()),
         "Where hosts dial back to when a port mapping changes it.",
         metavar="ADDR",
     )
-    websocket_only: bool = _setting(
+    websocket_only: bool = setting(
         False, v.boolean, "Tell hosts to use WebSockets: a proxy in front speaks only HTTP."
     )
-    state: str | None = _setting(
+    state: str | None = setting(
         None,
         v.optional(v.absolute_path),
         "State directory: keys and the SQLite store.",
         metavar="DIR",
     )
-    single: v.Address | None = _setting(
+    single: v.Address | None = setting(
         None,
         v.optional(v.address()),
         "Serve HTTP, streams and SSH on this one address.",
         metavar="ADDR",
     )
-    database: str | None = _setting(
+    database: str | None = setting(
         None,
         v.optional(v.one_line),
         "SQLAlchemy URL of the store; SQLite in the state directory otherwise.",
         metavar="URL",
         secret=True,
     )
-    hosting: str = _setting(
+    hosting: str = setting(
         "open",
         v.choice("open", "join-token", "keys", "accounts"),
         "Who may host.",
         metavar="open|join-token|keys|accounts",
     )
-    join_token: str | None = _setting(
+    join_token: str | None = setting(
         None,
         v.optional(v.one_line),
         "Token that lets a host join (hosting = join-token).",
         metavar="TOKEN",
         secret=True,
     )
-    hosting_keys: str | None = _setting(
+    hosting_keys: str | None = setting(
         None,
         v.optional(v.absolute_path),
         "authorized_keys file of the identities that may host (hosting = keys).",
         metavar="PATH",
     )
-    tls_cert: str | None = _setting(
+    tls_cert: str | None = setting(
         None, v.optional(v.absolute_path), "Certificate chain (PEM) for HTTPS.", metavar="PATH"
     )
-    tls_key: str | None = _setting(
+    tls_key: str | None = setting(
         None, v.optional(v.absolute_path), "Private key (PEM) for HTTPS.", metavar="PATH"
     )
-    self_signed: bool = _setting(
+    self_signed: bool = setting(
         False,
         v.boolean,
         "Serve HTTPS with a certificate made here; hosts join by its fingerprint.",
     )
-    trusted_proxies: tuple[str, ...] = _setting(
+    trusted_proxies: tuple[str, ...] = setting(
         (),
         v.many(v.one_line),
         "Addresses or networks whose X-Forwarded-For and PROXY headers are believed.",
         metavar="ADDR",
     )
-    public_metrics: bool = _setting(
+    public_metrics: bool = setting(
         False, v.boolean, "Show /metrics to everybody, not only to loopback and tokens."
     )
-    message: str = _setting("", v.one_line, "A word to every host that connects.", flag=False)
-    alias_ttl: float = _setting(
+    message: str = setting("", v.one_line, "A word to every host that connects.", flag=False)
+    alias_ttl: float = setting(
         90 * 86400.0,
         v.wait,
         "How long an unused alias is kept.",
         metavar="DURATION",
         flag=False,
     )
-    max_sessions: int = _setting(
+    max_sessions: int = setting(
         20, v.number(1, 1_000_000), "Most hosts of one owner at once.", metavar="N", flag=False
     )
-    max_aliases: int = _setting(
+    max_aliases: int = setting(
         20, v.number(0, 1_000_000), "Most aliases of one owner.", metavar="N", flag=False
     )
-    max_streams: int = _setting(
+    max_streams: int = setting(
         1000, v.number(1, 1_000_000), "Most clients of one host at once.", metavar="N", flag=False
     )
-    max_bytes_per_month: int | None = _setting(
+    max_bytes_per_month: int | None = setting(
         None, v.optional(v.size), "Most bytes of one owner a month.", metavar="SIZE", flag=False
     )
-    rate: int | None = _setting(
+    rate: int | None = setting(
         None,
         v.optional(v.size),
         "Most bytes a second of all sessions together, shared fairly.",
         metavar="SIZE",
     )
-    takeover: bool = _setting(
+    takeover: bool = setting(
         False,
         v.boolean,
         "Take the sockets of the relay that runs with the same state directory, which then drains.",
     )
-    drain_timeout: float = _setting(
+    drain_timeout: float = setting(
         30.0, v.duration, "Time for open sessions to end when the relay stops.", metavar="DURATION"
     )
-    log_level: str = _setting(
+    busy_poll: bool = setting(
+        True,
+        v.boolean,
+        "Look for the next message for up to 0.2 ms before sleeping, while they come that fast.",
+        flag=False,
+    )
+    log_level: str = setting(
         "INFO",
         v.choice("DEBUG", "INFO", "WARNING", "ERROR"),
         "Least level of what is logged, as JSON lines on stderr.",
@@ -475,20 +421,7 @@ SECTIONS: Final[dict[Section, type[HostSettings] | type[TuiSettings] | type[Rela
     "relay": RelaySettings,
 }
 
-
-def _options() -> Iterator[Option]:
-    for section, kind in SECTIONS.items():
-        for field in dataclasses.fields(kind):
-            spec: _Spec = field.metadata[_OPTION]
-            default: object = field.default
-            yield Option(
-                section=section,
-                name=field.name,
-                default=default,
-                multiple=type(default) is tuple,
-                **vars(spec),
-            )
-
-
-OPTIONS: Final = {option.key: option for option in _options()}
+OPTIONS: Final = {
+    option.key: option for section, kind in SECTIONS.items() for option in options_of(section, kind)
+}
 """Every setting by its key, such as "host.relay"."""

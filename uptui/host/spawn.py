@@ -96,13 +96,22 @@ class Child:
         except (ProcessLookupError, PermissionError):
             return
 
-    def _ready(self) -> None:
+    def look(self) -> None:
+        """Learn now that it has ended, if it has, and not only in the loop's next turn."""
+        if self._pidfd >= 0 and self.status is None:
+            self._ready(os.WNOHANG)
+
+    def _ready(self, options: int = 0) -> None:
+        status = _reap(self.pid, options)
+        if status is None:
+            return
         self._loop.remove_reader(self._pidfd)
         os.close(self._pidfd)
-        self._finish(_reap(self.pid))
+        self._finish(status)
 
     def _wait(self) -> None:
         status = _reap(self.pid)
+        assert status is not None
         try:
             self._loop.call_soon_threadsafe(self._finish, status)
         except RuntimeError:
@@ -113,11 +122,13 @@ class Child:
         self._on_exit(self.status)
 
 
-def _reap(pid: int) -> int:
+def _reap(pid: int, options: int = 0) -> int | None:
+    """The status of an ended child; None when it runs, which only WNOHANG does not wait for."""
     try:
-        return os.waitpid(pid, 0)[1]
+        found, status = os.waitpid(pid, options)
     except ChildProcessError:
         return 255 << 8  # somebody else reaped it: its status is lost
+    return status if found else None
 
 
 class _Place:

@@ -5,6 +5,7 @@ host key against the published ones. What either side says when it leaves is tol
 """
 
 import asyncio
+from functools import partial
 from typing import Final
 
 import asyncssh
@@ -118,25 +119,17 @@ class PlainSession:
         leg = self._link.leg
         joint = self._board.joint(self._name, "plain", stream, lambda: None)
         joint.abort = leg.abort
-        tally = joint.tally
         before = leg.on_lost
-
         splices = self._board.splices
-
-        def received(size: int) -> None:
-            tally.received += size
-            splices.moved(joint, leg, size)
-
-        def sent(size: int) -> None:
-            tally.sent += size
-            splices.moved(joint, stream.leg, size)
 
         def lost() -> None:
             splices.remove(joint)
             if before is not None:
                 before()
 
-        leg.on_data, stream.leg.on_data, leg.on_lost = received, sent, lost
+        leg.on_data = partial(splices.received, joint, leg)
+        stream.leg.on_data = partial(splices.sent, joint, stream.leg)
+        leg.on_lost = lost
         splices.add(joint)
 
 

@@ -8,8 +8,10 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol
 
+from uptui.polling import PACE
 from uptui.relay.limits import FairShare
 from uptui.relay.sockets import QuickAcks
 
@@ -195,8 +197,20 @@ class Splices:
         """How much is open for one host."""
         return self._owners[owner]
 
-    def moved(self, joint: Joint, leg: Leg, size: int) -> None:
-        """`leg` has given `size` bytes; it rests when that was more than the joint's part."""
+    def received(self, joint: Joint, leg: Leg, size: int) -> None:
+        """`leg` has given `size` bytes from the client."""
+        PACE.asked(size)
+        joint.tally.received += size
+        self._shared(joint, leg, size)
+
+    def sent(self, joint: Joint, leg: Leg, size: int) -> None:
+        """`leg` has given `size` bytes from the host."""
+        PACE.answered(size)
+        joint.tally.sent += size
+        self._shared(joint, leg, size)
+
+    def _shared(self, joint: Joint, leg: Leg, size: int) -> None:
+        """Let `leg` rest when that was more than the joint's part."""
         if self.share is not None:
             wait = self.share.wait_after(joint, size, asyncio.get_running_loop().time())
             if wait > 0:
@@ -230,22 +244,14 @@ class Splices:
     def join(self, client: Leg, host: Leg, joint: Joint, from_host: bytes = b"") -> None:
         """Let bytes flow both ways, `from_host` first, until both ends are closed."""
         client.peer, host.peer = host, client
-        tally = joint.tally
-
-        def count_received(size: int) -> None:
-            tally.received += size
-            self.moved(joint, client, size)
-
-        def count_sent(size: int) -> None:
-            tally.sent += size
-            self.moved(joint, host, size)
 
         def ended() -> None:
             if client.lost and host.lost:
                 self.remove(joint)
 
         self.add(joint)
-        client.on_data, host.on_data = count_received, count_sent
+        client.on_data = partial(self.received, joint, client)
+        host.on_data = partial(self.sent, joint, host)
         client.on_lost = host.on_lost = ended
         if client.lost or host.lost:
             client.close()

@@ -11,12 +11,28 @@ from asyncssh.packet import String, UInt32
 
 from tests.network.relay.sshhost import Ssh, SshHost, blob, run, serve_ssh
 from tests.network.relay.standin import StandIn, eventually, new_key, route
+from uptui.polling import Pace
 from uptui.protocol.names import RouteName, Way, new_token
+from uptui.relay import splice
 from uptui.relay.hostkey import public_line
 from uptui.relay.server import Relay
 
 WAYS: tuple[Way, ...] = ("port", "jump", "plain")
 SIZE = 64 * 1024 * 1024
+
+
+class Heard(Pace):
+    """Adds up what it is told."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.questions = self.answers = 0
+
+    def asked(self, size: int) -> None:
+        self.questions += size
+
+    def answered(self, size: int) -> None:
+        self.answers += size
 
 
 @dataclass
@@ -61,6 +77,18 @@ async def test_64_mb_down_and_up(setup: Setup, way: Way) -> None:
     assert tally.sent > SIZE
     assert tally.received > SIZE
     await eventually(lambda: tally.open == 0, "both connections counted as closed")
+
+
+@pytest.mark.parametrize("way", WAYS)
+async def test_the_loop_learns_of_what_passes(
+    setup: Setup, way: Way, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heard = Heard()
+    monkeypatch.setattr(splice, "PACE", heard)
+    assert (await run(setup.argv(way, "get", "100000")))[0] == 0
+    tally = setup.relay.switchboard.tallies[setup.name, way]
+    assert heard.questions == tally.received > 0
+    assert heard.answers == tally.sent > 100_000
 
 
 @pytest.mark.parametrize("way", WAYS)

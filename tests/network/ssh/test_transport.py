@@ -14,6 +14,7 @@ import pytest
 from asyncssh.constants import MSG_KEX_FIRST, MSG_KEXINIT
 
 from tests.network.ssh.conftest import Ran, Served, Server, new_key, run, start, until, write_key
+from uptui.host.ssh import wire
 from uptui.host.ssh.settings import Limits, SSHSettings
 from uptui.sshoffer import ciphers, has_aes
 
@@ -190,6 +191,19 @@ async def test_through_a_pair_of_unix_sockets(server: Server) -> None:
     result = await served.ssh("cat; echo $SSH_CONNECTION >&2", stdin=data)
     assert (result.status, result.out) == (0, data)
     assert result.err.split()[0] == b"127.0.0.1"
+
+
+async def test_the_loop_learns_of_what_passes(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int] = []
+    answered: list[int] = []
+    monkeypatch.setattr(wire.PACE, "asked", asked.append)
+    monkeypatch.setattr(wire.PACE, "answered", answered.append)
+    data = os.urandom(MIB)
+    assert (await served.ssh("cat", stdin=data)).out == data
+    assert sum(asked) > MIB
+    assert sum(answered) > MIB
 
 
 async def test_a_silent_client_is_asked_and_then_dropped(server: Server) -> None:

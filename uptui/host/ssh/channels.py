@@ -133,8 +133,13 @@ class SessionChannel(TunedChannel, SSHServerChannel[bytes]):
         """After everything written: EOF, then `status`, then close."""
         if self._ending is None and self._send_state in {"open", "eof_pending", "eof"}:
             self._ending = status
-            self.write_eof()
-            self._flush_send_buf()
+            wire = cast("Wire", self._conn)
+            wire.cork()
+            try:
+                self.write_eof()
+                self._flush_send_buf()
+            finally:
+                wire.uncork()
 
     def _flush_send_buf(self) -> None:
         super()._flush_send_buf()

@@ -134,11 +134,13 @@ class PipedProcess:
         return received
 
     def _ended(self) -> None:
-        if all(source.closed for source in self._sources):
-            if self._status is None:
-                self._on_output_end()
-            else:
-                self._finish()
+        if not all(source.closed for source in self._sources):
+            return
+        self._child.look()
+        if self._status is None:
+            self._on_output_end()
+        else:
+            self._finish()
 
     def _exited(self, status: ExitStatus) -> None:
         self._status = status

@@ -30,6 +30,7 @@ from uptui import __version__
 from uptui.host.ssh.channels import SessionChannel, TCPChannel, TunedChannel, UNIXChannel
 from uptui.host.ssh.gcm import TAG_SIZE, PacketCipher
 from uptui.host.ssh.settings import SSHSettings
+from uptui.polling import PACE
 from uptui.sshoffer import (
     CLIENT_SIGNATURES,
     MACS,
@@ -193,6 +194,7 @@ class Wire(SSHServerConnection):
         if self._quick_acks and self._socket is not None and _QUICKACK is not None:
             self._quick_acks -= 1
             self._socket.setsockopt(socket.IPPROTO_TCP, _QUICKACK, 1)
+        PACE.asked(len(data))
         self.cork()
         try:
             super().data_received(data, datatype)
@@ -220,6 +222,7 @@ class Wire(SSHServerConnection):
     def _flush(self) -> None:
         if self._gathered:
             data = b"".join(self._gathered)
+            PACE.answered(self._gathered_size)
             self._gathered.clear()
             self._gathered_size = 0
             super()._send(data)

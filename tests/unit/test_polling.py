@@ -1,0 +1,200 @@
+"""When the loop polls instead of sleeping, and that it then hears no less."""
+
+import asyncio
+import os
+import selectors
+import socket
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from uptui.polling import (
+    BULK,
+    FIRST,
+    LONGEST,
+    WINDOW,
+    Pace,
+    PollingSelector,
+    processors,
+    run,
+)
+
+SHORT, LONG = LONGEST / 2, LONGEST * 5
+
+
+def exchange(pace: Pace, *waits: float, answers: bool = False) -> None:
+    """Small messages, each followed by a wait of so many seconds."""
+    for wait in waits:
+        (pace.answered if answers else pace.asked)(100)
+        pace.budget(0.0)
+        pace.waited(wait)
+
+
+def after(pace: Pace, size: int = 100, *, answer: bool = False, now: float = 0.0) -> float:
+    """What is polled after one message more."""
+    (pace.answered if answer else pace.asked)(size)
+    return pace.budget(now)
+
+
+def test_it_sleeps_until_answers_have_come_fast() -> None:
+    pace = Pace()
+    assert after(pace) == 0.0
+    pace.waited(SHORT)
+    assert after(pace) == FIRST
+
+
+def test_fast_answers_let_it_grow_and_slow_ones_end_it() -> None:
+    pace = Pace()
+    exchange(pace, *[SHORT] * 10)
+    assert after(pace) == LONGEST
+    pace.waited(LONG)
+    assert after(pace) == LONGEST / 2
+    exchange(pace, *[LONG] * 3)
+    assert after(pace) == 0.0
+
+
+def test_over_a_network_nothing_is_polled() -> None:
+    pace = Pace()
+    exchange(pace, *[0.001] * 1000)
+    assert after(pace) == 0.0
+
+
+def test_a_key_is_not_waited_for_as_its_echo_is() -> None:
+    pace = Pace()
+    for _ in range(20):
+        exchange(pace, SHORT)
+        exchange(pace, 0.1, answers=True)
+    assert after(pace) == LONGEST
+    assert after(pace, answer=True) == 0.0
+
+
+def test_wakes_without_a_message_neither_poll_nor_teach() -> None:
+    pace = Pace()
+    exchange(pace, *[SHORT] * 10)
+    for _ in range(10):
+        assert pace.budget(0.0) == 0.0
+        pace.waited(LONG)
+    assert after(pace) == LONGEST
+
+
+def test_bulk_is_not_polled_and_for_a_while_after_it_either() -> None:
+    pace = Pace()
+    exchange(pace, *[SHORT] * 10)
+    assert after(pace, BULK) == 0.0
+    pace.waited(SHORT)
+    assert after(pace, now=WINDOW) == 0.0
+    pace.waited(SHORT)
+    assert after(pace, now=2 * WINDOW) == LONGEST
+
+
+class Ticks:
+    """A clock that moves a tenth of LONGEST at each look."""
+
+    def __init__(self) -> None:
+        self.looks = 0
+
+    def __call__(self) -> float:
+        self.looks += 1
+        return self.looks * LONGEST / 10
+
+
+@contextmanager
+def selecting(pace: Pace, clock: Ticks) -> Generator[tuple[PollingSelector, socket.socket]]:
+    near, far = socket.socketpair()
+    with near, far, PollingSelector(pace, clock) as selector:
+        selector.register(near, selectors.EVENT_READ)
+        yield selector, far
+
+
+def eager() -> Pace:
+    pace = Pace()
+    exchange(pace, *[SHORT] * 10)
+    pace.asked(100)
+    return pace
+
+
+def test_the_selector_polls_for_its_budget_and_then_blocks() -> None:
+    clock = Ticks()
+    with selecting(eager(), clock) as (selector, _):
+        assert selector.select(0.01) == []
+    assert clock.looks == 12  # at the start, ten times within the budget, at the end
+
+
+def test_what_comes_is_found_without_blocking(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Ticks()
+    with selecting(eager(), clock) as (selector, far):
+        yields = iter(range(3))
+
+        def others_run() -> None:
+            if next(yields) == 1:
+                far.send(b"x")
+
+        monkeypatch.setattr(os, "sched_yield", others_run)
+        assert [key.fileobj for key, _ in selector.select(None)]
+
+
+def test_a_timeout_shorter_than_the_budget_holds() -> None:
+    clock = Ticks()
+    with selecting(eager(), clock) as (selector, _):
+        assert selector.select(LONGEST / 5) == []
+    assert clock.looks == 4
+
+
+def test_a_select_that_must_not_wait_does_not_poll() -> None:
+    clock = Ticks()
+    with selecting(eager(), clock) as (selector, _):
+        assert selector.select(0) == []
+    assert clock.looks == 0
+
+
+@pytest.mark.parametrize(
+    ("files", "expected"),
+    [
+        ({"cpu.max": "150000 100000\n"}, 1.5),
+        ({"cpu.max": "max 100000\n"}, None),
+        ({"cpu/cpu.cfs_quota_us": "50000\n", "cpu/cpu.cfs_period_us": "100000\n"}, 0.5),
+        ({"cpu/cpu.cfs_quota_us": "-1\n", "cpu/cpu.cfs_period_us": "100000\n"}, None),
+        ({"cpu.max": "nonsense\n"}, None),
+        ({"cpu.max": "100000 0\n"}, None),
+        ({}, None),
+    ],
+)
+def test_a_quota_counts(files: dict[str, str], expected: float | None, tmp_path: Path) -> None:
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    mine = len(os.sched_getaffinity(0))
+    assert processors(tmp_path) == (mine if expected is None else min(mine, expected))
+
+
+def polls(*, poll: bool) -> bool:
+    """Whether the loop that `run` makes does."""
+
+    async def look() -> bool:
+        return isinstance(vars(asyncio.get_running_loop())["_selector"], PollingSelector)
+
+    return run(look(), poll=poll)
+
+
+@pytest.fixture
+def one_processor() -> Iterator[None]:
+    mine = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(mine)})
+    yield
+    os.sched_setaffinity(0, mine)
+
+
+@pytest.mark.usefixtures("one_processor")
+def test_one_processor_is_left_to_others() -> None:
+    assert not polls(poll=True)
+
+
+def test_polling_can_be_turned_off() -> None:
+    assert not polls(poll=False)
+
+
+@pytest.mark.skipif(processors() < 2, reason="needs two processors")
+def test_with_processors_the_loop_polls() -> None:
+    assert polls(poll=True)

@@ -1,0 +1,145 @@
+"""An event loop that looks a few times before it sleeps, while answers come within microseconds.
+
+Being woken costs a process tens of microseconds, most on a virtual machine, which gives idle
+processors back; who asks and waits for the answer before asking again pays that at every hop. While
+small messages follow each other faster than that, the loop asks the kernel again instead of
+sleeping, as Linux does for idle virtual processors (cpuidle's haltpoll governor, whose rule of
+growing and shrinking this is). It never does so in bulk traffic, over a network whose answers take
+longer, or where no processor is to spare.
+"""
+
+import asyncio
+import math
+import os
+import selectors
+import time
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+T = TypeVar("T")
+Ready = list[tuple[selectors.SelectorKey, int]]
+
+LONGEST: Final = 200e-6
+"""Seconds for which a wait is polled at most; a longer wait is not worth it."""
+FIRST: Final = LONGEST / 4
+"""The same after one short wait; it doubles with each further one and halves after a long one."""
+WINDOW: Final = 0.01
+BULK: Final = 512 * 1024
+"""Bytes within WINDOW seconds that make bulk of the traffic: waking up does not set its pace."""
+PROCESSORS: Final = 2
+"""Fewer than that, and whoever we wait for would wait for us."""
+
+
+class Pace:
+    """Decides for how long the next wait is polled, from what passed and how long waits were.
+
+    After a question and after an answer waits differ: the echo of a key comes soon, the next key
+    does not. So each has its own budget.
+    """
+
+    def __init__(self) -> None:
+        self._budgets = [0.0, 0.0]
+        self._last: int | None = None
+        """What passed last since the last wait: a question (0) or an answer (1)."""
+        self._bytes = 0
+        self._bulk = False
+        self._window_ends = 0.0
+
+    def asked(self, size: int) -> None:
+        """`size` bytes from a client have passed."""
+        self._last = 0
+        self._bytes += size
+
+    def answered(self, size: int) -> None:
+        """`size` bytes to a client have passed."""
+        self._last = 1
+        self._bytes += size
+
+    def budget(self, now: float) -> float:
+        """Seconds for which the wait that begins at `now` is polled; 0 for not at all."""
+        if now >= self._window_ends:
+            self._bulk = self._bytes >= BULK
+            self._bytes = 0
+            self._window_ends = now + WINDOW
+        if self._last is None or self._bulk or self._bytes >= BULK:
+            return 0.0
+        return self._budgets[self._last]
+
+    def waited(self, seconds: float) -> None:
+        """So long took the wait, polled or not."""
+        if self._last is None:
+            return
+        budget = self._budgets[self._last]
+        if seconds <= LONGEST:
+            budget = min(LONGEST, max(FIRST, 2 * budget))
+        else:
+            budget = budget / 2 if budget / 2 >= FIRST else 0.0
+        self._budgets[self._last] = budget
+        self._last = None
+
+
+PACE: Final = Pace()
+"""That of this process, which has one loop."""
+
+
+class PollingSelector(selectors.DefaultSelector):
+    """The system's selector; it polls for as long as the pace says before it blocks."""
+
+    def __init__(self, pace: Pace, clock: Callable[[], float] = time.monotonic) -> None:
+        super().__init__()
+        self._pace = pace
+        self._clock = clock
+
+    def select(self, timeout: float | None = None) -> Ready:
+        """As selectors.BaseSelector.select."""
+        if timeout is not None and timeout <= 0:
+            return super().select(timeout)
+        start = self._clock()
+        budget = self._pace.budget(start)
+        if timeout is not None:
+            budget = min(budget, timeout)
+        ready = self._poll(start + budget) if budget else []
+        if not ready:
+            ready = super().select(timeout)
+        self._pace.waited(self._clock() - start)
+        return ready
+
+    def _poll(self, until: float) -> Ready:
+        while True:
+            ready = super().select(0)
+            if ready or self._clock() >= until:
+                return ready
+            os.sched_yield()
+
+
+def processors(groups: Path = Path("/sys/fs/cgroup")) -> float:
+    """How many processors this process may use, by its affinity and its control group's quota."""
+    try:
+        mine = len(os.sched_getaffinity(0))
+    except AttributeError:  # not Linux
+        mine = os.cpu_count() or 1
+    return min(mine, _quota(groups))
+
+
+def _quota(groups: Path) -> float:
+    for names in (("cpu.max",), ("cpu/cpu.cfs_quota_us", "cpu/cpu.cfs_period_us")):
+        try:
+            quota, period = " ".join((groups / name).read_text() for name in names).split()
+            if quota not in {"max", "-1"}:
+                return int(quota) / int(period)
+        except (OSError, ValueError, ZeroDivisionError):
+            continue
+    return math.inf
+
+
+def run(main: Coroutine[Any, Any, T], *, poll: bool) -> T:
+    """asyncio.run, with a loop that polls if that is wanted and there are processors for it."""
+    if not poll or processors() < PROCESSORS:
+        return asyncio.run(main)
+
+    def loop() -> asyncio.AbstractEventLoop:
+        return asyncio.SelectorEventLoop(PollingSelector(PACE))
+
+    with asyncio.Runner(loop_factory=loop) as runner:
+        return runner.run(main)
