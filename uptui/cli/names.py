@@ -5,7 +5,7 @@ from typing import Final
 import click
 
 from uptui.cli.context import Context
-from uptui.cli.output import ago, json_flag, print_json, print_qr, say, table
+from uptui.cli.output import ago, json_flag, print_json, print_qr, say, table, when
 from uptui.client import HostClient
 from uptui.config import values
 from uptui.errors import ConfigError
@@ -89,7 +89,7 @@ def invites(context: Context, *, as_json: bool) -> None:
             made.landing,
             made.state,
             "any" if made.uses_left is None else made.uses_left,
-            ago(made.expires_at),
+            when(made.expires_at),
             made.strings.get("ssh", ""),
         )
         for made in found

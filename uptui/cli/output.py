@@ -27,12 +27,14 @@ def print_line(value: object) -> None:
 
 
 def table(headings: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Columns as wide as their content; nothing is cut."""
+    """Columns as wide as their content on a terminal; nothing is cut."""
+    from rich.cells import cell_len
+
     lines = [list(headings), *([clean(cell) for cell in row] for row in rows)]
-    widths = [max(len(line[column]) for line in lines) for column in range(len(headings))]
+    widths = [max(cell_len(line[column]) for line in lines) for column in range(len(headings))]
     for line in lines:
-        cells = (cell.ljust(width) for cell, width in zip(line, widths, strict=True))
-        print("  ".join(cells).rstrip())
+        cells = zip(line, widths, strict=True)
+        print("  ".join(cell + " " * (width - cell_len(cell)) for cell, width in cells).rstrip())
 
 
 def print_qr(text: str) -> None:
@@ -58,6 +60,13 @@ def ago(at: float | None) -> str:
         if seconds >= size:
             return f"{seconds / size:.0f}{unit}"
     return f"{seconds:.0f}s"
+
+
+def when(at: float | None) -> str:
+    """A moment, past or to come, from now."""
+    if at is None:
+        return "never"
+    return f"{ago(at)} ago" if at < time.time() else f"in {ago(at)}"
 
 
 def amount(size: float) -> str:

@@ -82,3 +82,16 @@ async def test_names_that_are_paths_are_refused(mover: Running) -> None:
     result = await mover.run(*mover.ssh("box", f"scp -t {where}"), stdin=evil)
     assert result.code == 1
     assert not Path(mover.directory / "planted").exists()
+
+
+async def test_directories_made_and_files_missed_are_on_record(mover: Running) -> None:
+    d = mover.directory
+    (d / "tree/sub").mkdir(parents=True)
+    (d / "tree/sub/f").write_bytes(DATA)
+    await mover.ok("scp", "-Oqr", "-F", mover.config, f"{d}/tree", f"box:{d}/copy")
+    assert [note.text for note in mover.gate.events("file.change")] == [
+        f"made directory {d}/copy", f"made directory {d}/copy/sub",
+    ]  # fmt: skip
+    await mover.run("scp", "-Oq", "-F", mover.config, f"box:{d}/none", f"{d}/x")
+    [note] = mover.gate.events("file.failed")
+    assert note.text == f"cannot open {d}/none: No such file or directory"

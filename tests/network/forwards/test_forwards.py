@@ -297,3 +297,33 @@ async def test_listener_goes_with_the_capability(box: Running) -> None:
         box.gate.change_role(replace(DEVELOPER, name="none", capabilities=without))
         with pytest.raises(OSError):
             await asyncio.open_connection("127.0.0.1", port)
+
+
+async def test_the_end_of_a_forward_is_on_record_with_what_went_over_it(box: Running) -> None:
+    port, back = free_port(), free_port()
+    async with serving(echo) as target:
+        local, remote = f"{port}:localhost:{target}", f"{back}:localhost:{target}"
+        async with ssh(box, "-L", local, "-R", remote):
+            for _ in range(2):
+                assert await exchange(*await dial(port), b"twelve bytes") == b"twelve bytes"
+            assert await exchange(*await dial(back), b"in") == b"in"
+    await until(lambda: len(box.gate.events("forward.closed")) == 2)
+    ends = {note.data["direction"]: note for note in box.gate.events("forward.closed")}
+    assert ends["local"].text == (
+        f"no longer connects to localhost:{target}: 2 connections, 24 bytes up, 24 down"
+    )
+    assert ends["remote"].text.endswith(f":{back}: 1 connection, 2 bytes up, 2 down")
+    counts = [ends["local"].data[name] for name in ("connections", "received", "sent")]
+    assert counts == [2, 24, 24]
+
+
+async def test_what_cannot_be_reached_is_on_record_once(box: Running) -> None:
+    port, closed = free_port(), free_port()
+    async with ssh(box, "-L", f"{port}:127.0.0.1:{closed}"):
+        for _ in range(3):
+            reader, writer = await dial(port)
+            assert await reader.read() == b""
+            writer.close()
+    [note] = box.gate.events("forward.failed")
+    assert note.text == f"cannot connect to 127.0.0.1:{closed}: Connection refused"
+    assert not box.gate.events("forward.closed")  # nothing ever went over it

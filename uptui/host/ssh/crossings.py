@@ -17,8 +17,8 @@ from uptui.protocol.host_api import ChannelKind, Forward
 
 MAX_ROUTES: Final = 200
 """Destinations remembered per connection; the oldest unused one makes room."""
-MAX_REFUSALS: Final = 100
-"""Refused destinations that are put on record, each once."""
+MAX_FAILURES: Final = 100
+"""Destinations refused or not reached that are put on record, each once for one reason."""
 CLIENT_SIDE: Final = "client"
 """What a remote forward leads to, as far as the host can know."""
 
@@ -93,7 +93,7 @@ class Crossings:
         self._routes: dict[tuple[Direction, str], Route] = {}
         self._open: set[Crossing] = set()
         self._opening: set[asyncio.Task[None]] = set()
-        self._refusals: set[str] = set()
+        self._failures: set[tuple[str, str]] = set()
 
     def start(
         self,
@@ -160,11 +160,28 @@ class Crossings:
             address=name,
         )
 
-    def first_refusal(self, target: str) -> bool:
-        """Whether this refusal is new, and there is room to remember it."""
-        if target in self._refusals or len(self._refusals) >= MAX_REFUSALS:
+    def note_closed(self, direction: Literal["local", "remote"], name: str) -> None:
+        """Put on record that a forward is over, and what went over it."""
+        route = self._routes.get((direction, name)) or Route(direction, name)
+        words = "no longer connects to" if direction == "local" else "no longer listens on"
+        times = f"{route.total} connection{'s' if route.total != 1 else ''}"
+        address = printable(name)
+        self._connection.gate.note(
+            self._connection.client_id,
+            "forward.closed",
+            f"{words} {address}: {times}, {route.received} bytes up, {route.sent} down",
+            direction=direction,
+            address=address,
+            connections=route.total,
+            received=route.received,
+            sent=route.sent,
+        )
+
+    def first_failure(self, target: str, why: str = "") -> bool:
+        """Whether this refusal or failure is new, and there is room to remember it."""
+        if (target, why) in self._failures or len(self._failures) >= MAX_FAILURES:
             return False
-        self._refusals.add(target)
+        self._failures.add((target, why))
         return True
 
     def keep_allowed(self, role: Role) -> None:
@@ -189,6 +206,12 @@ class Crossings:
             task.cancel()
         for crossing in list(self._open):
             crossing.bridge.abort()
+        for route in self._routes.values():
+            self._leave(route)
+
+    def _leave(self, route: Route) -> None:
+        if route.noted and route.direction == "local":
+            self.note_closed("local", route.name)
 
     def _route(self, direction: Direction, name: str) -> Route:
         route = self._routes.get((direction, name))
@@ -202,6 +225,7 @@ class Crossings:
         for key, route in self._routes.items():
             if not route.open:
                 del self._routes[key]
+                self._leave(route)
                 return
 
     def _shown(self, route: Route, direction: Literal["local", "remote"]) -> Forward:

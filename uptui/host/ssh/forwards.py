@@ -47,11 +47,11 @@ class Forwards:
         target = address_text(host, port)
         self._check(Capability.FORWARD_LOCAL, target)
         if not 0 < port <= MAX_PORT:
-            raise _failed("Invalid port")
+            raise _unreachable("Invalid port")
         try:
             addresses = await dialling.resolve(host)
         except (socket.gaierror, UnicodeError) as error:
-            raise _failed(_reason(error)) from error
+            raise self._failed(target, error) from error
         role = self._role()
         allowed = [a for a in addresses if destinations.may_reach(role, host, port, a)]
         if not allowed:
@@ -62,7 +62,7 @@ class Forwards:
         except BaseException as error:
             self._crossings.end(crossing)
             if isinstance(error, OSError):
-                raise _failed(_reason(error)) from error
+                raise self._failed(target, error) from error
             raise
         return await self._attach(crossing, sock)
 
@@ -82,7 +82,7 @@ class Forwards:
             sock.close()
             self._crossings.end(crossing)
             if isinstance(error, OSError | ValueError):
-                raise _failed(_reason(error)) from error
+                raise self._failed(path, error) from error
             raise
         return await self._attach(crossing, sock)
 
@@ -92,7 +92,7 @@ class Forwards:
         await loop.create_connection(bridge.protocol, sock=sock)
         if self._connection.closed or crossing.over:
             bridge.abort()
-            raise _failed("the connection is closed")
+            raise _unreachable("the connection is closed")
         self._crossings.note_first(crossing.route)
         return bridge
 
@@ -190,7 +190,7 @@ class Forwards:
     def _listener_closed(self, listener: Listener) -> None:
         if listener in self._listeners:
             self._listeners.discard(listener)
-            self._note("forward.closed", f"no longer listens on {listener.name}", listener.name)
+            self._crossings.note_closed("remote", listener.name)
 
     # Grants, reports, the end
 
@@ -223,9 +223,15 @@ class Forwards:
             raise self._refused(target, str(error)) from error
 
     def _refused(self, target: str, why: str) -> asyncssh.ChannelOpenError:
-        if self._crossings.first_refusal(target):
+        if self._crossings.first_failure(target):
             self._note("forward.refused", f"refused to connect to {target}: {why}", target)
         return asyncssh.ChannelOpenError(OPEN_ADMINISTRATIVELY_PROHIBITED, printable(why))
+
+    def _failed(self, target: str, error: Exception) -> asyncssh.ChannelOpenError:
+        why = _reason(error)
+        if self._crossings.first_failure(target, why):
+            self._note("forward.failed", f"cannot connect to {target}: {why}", target)
+        return _unreachable(why)
 
     def _note(self, event: str, text: str, address: str) -> None:
         self._connection.gate.note(
@@ -241,7 +247,7 @@ def _resolved(path: str) -> str:
     return os.path.realpath(path)
 
 
-def _failed(reason: str) -> asyncssh.ChannelOpenError:
+def _unreachable(reason: str) -> asyncssh.ChannelOpenError:
     return asyncssh.ChannelOpenError(OPEN_CONNECT_FAILED, reason)
 
 

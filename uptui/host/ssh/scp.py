@@ -4,7 +4,6 @@ The protocol has no specification; this follows OpenSSH's scp.c (sink and source
 """
 
 import asyncio
-import errno
 import os
 import shlex
 import stat
@@ -15,7 +14,7 @@ from uptui.core.roles import Capability
 from uptui.errors import ProtocolError
 from uptui.host.ssh.sftp.handlers import PERMISSION_BITS, RefusedRequestError
 from uptui.host.ssh.sftp.tree import Tree
-from uptui.host.ssh.transfers import Access, Running, note_refusal, printable
+from uptui.host.ssh.transfers import Access, Change, Running, note_failure, printable
 
 PIECE: Final = 128 * 1024
 """Bytes of a file moved at once."""
@@ -181,10 +180,13 @@ class ScpSession:
 
     async def _complain(self, path: bytes, error: OSError) -> None:
         self._failed = True
-        if error.errno == errno.EACCES:
-            note_refusal(self._access, printable(path), error)
         words = f"scp: {printable(path)}: {error.strerror or error}"
         await self._stream.send(b"\1" + words.encode() + b"\n")
+
+    async def _cannot(self, path: bytes, error: OSError) -> None:
+        """Nothing of `path` was moved: record it too."""
+        note_failure(self._access, printable(path), error)
+        await self._complain(path, error)
 
     def _need(self, capability: Capability) -> None:
         if not self._access.role.can(capability):
@@ -243,8 +245,9 @@ class ScpSession:
             if not self._is_directory(target):
                 with self._tree.at(target, follow=False) as place:
                     os.mkdir(place.name, mode | stat.S_IRWXU, dir_fd=place.fd)
+                    Change("made directory", printable(place.real)).note(self._access)
         except OSError as error:
-            await self._complain(target, error)
+            await self._cannot(target, error)
             return
         await self._stream.send(b"\0")
         await self._receive(target, depth + 1, into=True)
@@ -259,7 +262,7 @@ class ScpSession:
             self._need(Capability.WRITE)
             fd, shown = self._open(target, os.O_WRONLY | os.O_CREAT, mode)
         except OSError as error:
-            await self._complain(target, error)
+            await self._cannot(target, error)
             return
         running = Running(self._access, shown, "upload")
         problem: OSError | None = None
@@ -324,7 +327,7 @@ class ScpSession:
             self._need(Capability.READ)
             fd, shown = self._open(path, os.O_RDONLY)
         except OSError as error:
-            await self._complain(path, error)
+            await self._cannot(path, error)
             return
         try:
             st = os.fstat(fd)

@@ -4,6 +4,8 @@ SFTP and the built-in scp report here; where reports go is the Access's business
 """
 
 import time
+from dataclasses import dataclass
+from errno import EACCES
 from typing import Final, Literal, Protocol
 
 from uptui.core.roles import Role
@@ -40,10 +42,28 @@ def printable(path: bytes | str) -> str:
     return "".join(c if c.isprintable() else "�" for c in text)
 
 
-def note_refusal(access: Access, path: str, error: OSError) -> None:
-    """Record that a client may not have this path."""
+def note_failure(access: Access, path: str, error: OSError) -> None:
+    """Record that a client did not get this path, or may not have it."""
     why = error.strerror or "refused"
-    access.note("file.refused", f"refused {path}: {why}", level="warning", path=path, result=why)
+    denied = error.errno == EACCES
+    event, verb = ("file.refused", "refused") if denied else ("file.failed", "cannot open")
+    access.note(event, f"{verb} {path}: {why}", level="warning", path=path, result=why)
+
+
+@dataclass(frozen=True)
+class Change:
+    """Something done to a name, other than moving contents."""
+
+    what: str
+    """What happened to the path, as a verb in the past."""
+    path: str
+    target: str = ""
+    """Where a renamed file went, or what a link leads to."""
+
+    def note(self, access: Access) -> None:
+        """Put it on record."""
+        text = f"{self.what} {self.path}" + (f" to {self.target}" if self.target else "")
+        access.note("file.change", text, path=self.path, target=self.target)
 
 
 class Running:

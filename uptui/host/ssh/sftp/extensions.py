@@ -8,6 +8,7 @@ from uptui.core.roles import Capability
 from uptui.host.ssh.sftp import listing, wire
 from uptui.host.ssh.sftp.handles import MAX_HANDLES, OpenFile
 from uptui.host.ssh.sftp.wire import Attrs, Kind, Reader, Status
+from uptui.host.ssh.transfers import printable
 
 if TYPE_CHECKING:
     from uptui.host.ssh.sftp.handlers import Files
@@ -115,6 +116,7 @@ def _posix_rename(files: "Files", request: int, reader: Reader) -> bytes:
     files.need(Capability.WRITE)
     with files.tree.at(old, follow=False) as a, files.tree.at(new, follow=False) as b:
         os.replace(a.name, b.name, src_dir_fd=a.fd, dst_dir_fd=b.fd)
+        files.changed("renamed", a, printable(b.real))
     return wire.status_packet(request, Status.OK)
 
 
@@ -144,6 +146,7 @@ def _hardlink(files: "Files", request: int, reader: Reader) -> bytes:
     files.need(Capability.WRITE)
     with files.tree.at(old, follow=False) as a, files.tree.at(new, follow=False) as b:
         os.link(a.name, b.name, src_dir_fd=a.fd, dst_dir_fd=b.fd, follow_symlinks=False)
+        files.changed("linked", b, printable(a.real))
     return wire.status_packet(request, Status.OK)
 
 
@@ -167,6 +170,7 @@ def _lsetstat(files: "Files", request: int, reader: Reader) -> bytes:
     with files.tree.at(path, follow=False) as place:
         place.follow = False
         change(place, wanted)
+        files.attributes_changed(place.real, wanted)
     return wire.status_packet(request, Status.OK)
 
 

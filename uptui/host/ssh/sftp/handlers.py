@@ -13,9 +13,10 @@ from typing import Final
 from uptui.core.roles import Capability
 from uptui.host.ssh.sftp import extensions, wire
 from uptui.host.ssh.sftp.handles import Handles, OpenDirectory, OpenFile
+from uptui.host.ssh.sftp.ledger import Ledger
 from uptui.host.ssh.sftp.tree import Place, Tree
-from uptui.host.ssh.sftp.wire import Kind, Reader, Status
-from uptui.host.ssh.transfers import Access, Running, note_refusal, printable
+from uptui.host.ssh.sftp.wire import Attrs, Kind, Reader, Status
+from uptui.host.ssh.transfers import Access, Running, printable
 
 ENTRIES_PER_REPLY: Final = 100
 """Directory entries in one SSH_FXP_NAME, as in sftp-server."""
@@ -23,14 +24,11 @@ DEFAULT_FILE_MODE: Final = 0o666
 DEFAULT_DIRECTORY_MODE: Final = 0o777
 PERMISSION_BITS: Final = 0o7777
 
-MAX_NOTED_REFUSALS: Final = 100
-"""Paths of one session whose refusal goes on record."""
-
 _NAMING: Final = frozenset({
-    Kind.OPEN, Kind.OPENDIR, Kind.STAT, Kind.LSTAT, Kind.SETSTAT, Kind.READLINK, Kind.REMOVE,
+    Kind.OPENDIR, Kind.STAT, Kind.LSTAT, Kind.SETSTAT, Kind.READLINK, Kind.REMOVE,
     Kind.MKDIR, Kind.RMDIR, Kind.RENAME,
 })  # fmt: skip
-"""Requests that begin with the path they are about."""
+"""Requests that begin with the path they are about, besides OPEN."""
 _DRAFT_SYMLINK_CLIENTS: Final = ("libssh_", "ssh2js", "AsyncSSH")
 """Clients that send SYMLINK as the draft says, unless the server calls itself OpenSSH."""
 _LINK_UNSUPPORTED: Final = frozenset({
@@ -57,12 +55,7 @@ class Files:
         self.access = access
         self.tree = tree
         self.handles = Handles()
-        self._ended: list[tuple[Running, str]] = []
-        self._refused: list[tuple[str, OSError]] = []
-        """What is not yet on record of it."""
-        self._noted: set[str] = set()
-        """Paths whose refusal is, or soon will be."""
-        self._moving: Running | None = None
+        self.ledger = Ledger(access)
         self._draft_symlinks = draft_symlinks
         self._handlers: dict[int, Callable[[int, Reader], bytes]] = {
             Kind.OPEN: self._open,
@@ -95,16 +88,13 @@ class Files:
             self._follow_role()
             return handler(request, reader)
         except OSError as error:
-            if error.errno == errno.EACCES and kind in _NAMING:
-                self._remember_refusal(printable(reader.string_at(start)), error)
+            if kind == Kind.OPEN:
+                self.ledger.failed(printable(reader.string_at(start)), error)
+            elif kind in _NAMING:
+                self.ledger.refused(printable(reader.string_at(start)), error)
             return failure(request, error)
         except (ValueError, OverflowError):
             return wire.status_packet(request, Status.BAD_MESSAGE)
-
-    def _remember_refusal(self, path: str, error: OSError) -> None:
-        if path not in self._noted and len(self._noted) < MAX_NOTED_REFUSALS:
-            self._noted.add(path)
-            self._refused.append((path, error))
 
     def need(self, capability: Capability) -> None:
         """Raise unless the live grant allows it."""
@@ -122,6 +112,22 @@ class Files:
         if root != self.tree.root:
             self.drop("access has changed")
             self.tree = self.tree.within(root)
+
+    def changed(self, what: str, place: Place, target: str = "") -> None:
+        """Something was done to a name (transfers.Change)."""
+        self.ledger.changed(what, printable(place.real), target)
+
+    def attributes_changed(self, path: bytes | str, wanted: Attrs) -> None:
+        """The same of attributes; times alone are not worth a line."""
+        words: list[str] = []
+        if wanted.size is not None:
+            words.append(f"set size {wanted.size} of")
+        if wanted.permissions is not None:
+            words.append(f"set mode {wanted.permissions & PERMISSION_BITS:04o} of")
+        if wanted.owner is not None:
+            words.append("set owner {}:{} of".format(*wanted.owner))
+        for what in words:
+            self.ledger.changed(what, printable(path))
 
     def drop(self, why: str) -> None:
         """Close every handle; transfers under way end with `why`."""
@@ -184,24 +190,8 @@ class Files:
 
     def _account(self, opened: OpenFile, problem: str) -> None:
         if opened.transfer is not None:
-            self._ended.append((opened.transfer, opened.problem or problem))
+            self.ledger.ended(opened.transfer, opened.problem or problem)
             opened.transfer = None
-
-    @property
-    def unsettled(self) -> bool:
-        """Whether there is something to report."""
-        return self._moving is not None or bool(self._ended) or bool(self._refused)
-
-    def settle(self) -> None:
-        """Report on what happened; call on the event loop (handlers may run in a thread)."""
-        while self._refused:
-            note_refusal(self.access, *self._refused.pop(0))
-        if self._moving is not None:
-            self._moving.show()
-            self._moving = None
-        while self._ended:
-            running, problem = self._ended.pop(0)
-            running.finish(problem)
 
     def _write(self, request: int, reader: Reader) -> bytes:
         handle, offset, data = reader.string(), reader.u64(), reader.view()
@@ -215,7 +205,7 @@ class Files:
             raise
         if opened.transfer is not None:
             opened.transfer.count(size)
-            self._moving = opened.transfer
+            self.ledger.moving(opened.transfer)
         return wire.status_packet(request, Status.OK)
 
     def _stat_of(self, path: bytes, *, follow: bool) -> os.stat_result:
@@ -241,12 +231,16 @@ class Files:
         self.need(Capability.WRITE)
         with self.tree.at(path) as place:
             extensions.change(place, wanted)
+            self.attributes_changed(place.real, wanted)
         return wire.status_packet(request, Status.OK)
 
     def _fsetstat(self, request: int, reader: Reader) -> bytes:
         handle, wanted = reader.string(), reader.attrs()
         self.need(Capability.WRITE)
-        extensions.change_open(self._file(handle).fd, wanted)
+        opened = self._file(handle)
+        extensions.change_open(opened.fd, wanted)
+        if opened.transfer is None:
+            self.attributes_changed(opened.path, wanted)
         return wire.status_packet(request, Status.OK)
 
     def _opendir(self, request: int, reader: Reader) -> bytes:
@@ -293,6 +287,7 @@ class Files:
         self.need(Capability.WRITE)
         with self.tree.at(path, follow=False) as place:
             os.unlink(place.name, dir_fd=place.fd)
+            self.changed("removed", place)
         return wire.status_packet(request, Status.OK)
 
     def _mkdir(self, request: int, reader: Reader) -> bytes:
@@ -301,6 +296,7 @@ class Files:
         mode = DEFAULT_DIRECTORY_MODE if wanted.permissions is None else wanted.permissions
         with self.tree.at(path, follow=False) as place:
             os.mkdir(place.name, mode & PERMISSION_BITS, dir_fd=place.fd)
+            self.changed("made directory", place)
         return wire.status_packet(request, Status.OK)
 
     def _rmdir(self, request: int, reader: Reader) -> bytes:
@@ -308,6 +304,7 @@ class Files:
         self.need(Capability.WRITE)
         with self.tree.at(path, follow=False) as place:
             os.rmdir(place.name, dir_fd=place.fd)
+            self.changed("removed directory", place)
         return wire.status_packet(request, Status.OK)
 
     def _realpath(self, request: int, reader: Reader) -> bytes:
@@ -329,6 +326,7 @@ class Files:
                 raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))
             else:
                 os.rename(a.name, b.name, src_dir_fd=a.fd, dst_dir_fd=b.fd)
+            self.changed("renamed", a, printable(b.real))
         return wire.status_packet(request, Status.OK)
 
     def _readlink(self, request: int, reader: Reader) -> bytes:
@@ -345,6 +343,7 @@ class Files:
         self.need(Capability.WRITE)
         with self.tree.at(link, follow=False) as place:
             os.symlink(target, place.name, dir_fd=place.fd)
+            self.changed("linked", place, printable(target))
         return wire.status_packet(request, Status.OK)
 
     def _extended(self, request: int, reader: Reader) -> bytes:

@@ -104,7 +104,7 @@ class SftpSession:
 
     def _close_files(self) -> None:
         self._files.drop("interrupted")
-        self._files.settle()
+        self._files.ledger.settle()
 
     def _resume(self) -> None:
         if not (self._busy or self._blocked or self._ended):
@@ -174,14 +174,14 @@ class SftpSession:
             reply = self._files.handle(kind, number, reader)
             self._note_pace(started)
             self._reply(reply)
-            if self._files.unsettled and not self._settling:
+            if self._files.ledger.unsettled and not self._settling:
                 self._settling = True
                 self._loop.call_soon(self._settle)
 
     def _settle(self) -> None:
         """Keep the books once the reply has left: the client need not wait for that."""
         self._settling = False
-        self._files.settle()
+        self._files.ledger.settle()
 
     def _may_wait(self, kind: int, view: memoryview) -> bool:
         if self._slow_until and self._slow_until > time.monotonic():
@@ -216,7 +216,7 @@ class SftpSession:
 
     def _thread_done(self, future: "asyncio.Future[bytes]") -> None:
         self._busy = False
-        self._files.settle()
+        self._files.ledger.settle()
         if self._ended:
             future.exception()
             self._close_files()

@@ -1,0 +1,66 @@
+"""What one SFTP session has done and is not yet on record; knows no requests.
+
+Handlers write here, also from a thread; `settle` puts it on record from the event loop, once the
+reply has left.
+"""
+
+import errno
+from typing import Final
+
+from uptui.host.ssh.transfers import Access, Change, Running, note_failure
+
+MAX_FAILURES: Final = 100
+"""Paths of one session whose failure goes on record, each once."""
+
+
+class Ledger:
+    """One session's."""
+
+    def __init__(self, access: Access) -> None:
+        self._access = access
+        self._moving: Running | None = None
+        self._ended: list[tuple[Running, str]] = []
+        self._changes: list[Change] = []
+        self._failures: list[tuple[str, OSError]] = []
+        self._failed: set[str] = set()
+
+    def moving(self, transfer: Running) -> None:
+        """More of `transfer` has come."""
+        self._moving = transfer
+
+    def ended(self, transfer: Running, problem: str) -> None:
+        """`transfer` is over; `problem` is empty when all went well."""
+        self._ended.append((transfer, problem))
+
+    def changed(self, what: str, path: str, target: str = "") -> None:
+        """Something was done to a name (transfers.Change)."""
+        self._changes.append(Change(what, path, target))
+
+    def failed(self, path: str, error: OSError) -> None:
+        """A client did not get `path`, or may not have it."""
+        if error.errno and path not in self._failed and len(self._failed) < MAX_FAILURES:
+            self._failed.add(path)
+            self._failures.append((path, error))
+
+    def refused(self, path: str, error: OSError) -> None:
+        """The same, but only if it is a matter of permission."""
+        if error.errno == errno.EACCES:
+            self.failed(path, error)
+
+    @property
+    def unsettled(self) -> bool:
+        """Whether there is something to put on record."""
+        return bool(self._moving or self._ended or self._changes or self._failures)
+
+    def settle(self) -> None:
+        """Put it on record and show it; must run on the event loop."""
+        while self._failures:
+            note_failure(self._access, *self._failures.pop(0))
+        while self._changes:
+            self._changes.pop(0).note(self._access)
+        if self._moving is not None:
+            self._moving.show()
+            self._moving = None
+        while self._ended:
+            transfer, problem = self._ended.pop(0)
+            transfer.finish(problem)
