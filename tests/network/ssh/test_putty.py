@@ -61,6 +61,15 @@ async def test_keys_change_while_plink_sends_and_receives(putty: Putty) -> None:
     assert result.err.count(STARTED) >= REKEYS
 
 
+async def test_keys_change_each_hour(putty: Putty) -> None:
+    """An hour of plink's clock lasts two seconds; PuTTY changes keys hourly by itself."""
+    plink = ["faketime", "-f", "+0 x1800", "plink", "-batch", "-v", "-load", "box"]
+    numbers = "for n in 1 2 3 4 5 6 7 8 9; do echo $n; sleep 0.5; done; exit 4"
+    result = await run([*plink, numbers], HOME=str(putty.home))
+    assert (result.status, result.out.split()) == (4, [b"%d" % n for n in range(1, 10)])
+    assert result.err.count(b"Initiating key re-exchange (timeout)") >= 2
+
+
 async def test_keys_change_while_pscp_copies_both_ways(putty: Putty) -> None:
     data = os.urandom(SIZE)
     up, there, down = (putty.home / name for name in ("up", "there", "down"))
