@@ -1,10 +1,24 @@
 """`python -m uptui`, and the console script."""
 
+import os
+import signal
 import sys
+from typing import Final
+
+FIRST_PROCESS: Final = 1
+SIGNALLED: Final = 128
+
+
+def _end(number: int, _frame: object) -> None:
+    sys.exit(SIGNALLED + number)
 
 
 def main() -> None:
     """Run the command line and end the process with its exit code."""
+    if os.getpid() == FIRST_PROCESS:
+        # The kernel drops what the first process of a container does not handle: a container that
+        # is stopped while it starts would otherwise wait to be killed.
+        signal.signal(signal.SIGTERM, _end)
     from uptui.cli import run
 
     sys.exit(run(sys.argv[1:]))

@@ -1,6 +1,10 @@
 """Containers that lack what machines have: users without a name, /proc, /dev, an init."""
 
+import os
+import signal
 import subprocess
+from contextlib import suppress
+from pathlib import Path
 
 from tests.network.daemon.conftest import Machine, eventually
 
@@ -43,3 +47,20 @@ def test_the_first_process_buries_orphans_and_ends_when_it_is_told_to(machine: M
     eventually(lambda: "defunct" not in machine.ssh(string, "ps ax").stdout, "orphans are buried")
     assert machine.run("stop").returncode == 0
     assert machine.processes[0].wait(20) == 0
+
+
+def test_a_container_that_is_stopped_while_it_starts_ends_at_once(machine: Machine) -> None:
+    machine.under = ("unshare", "--pid", "--fork", "--kill-child", "--mount-proc")
+    process = machine.start("host", log="host.log")
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+
+    def told() -> bool:
+        """Python itself hears nothing in its first moments: tell it until it does."""
+        for first in children.read_text().split():
+            with suppress(ProcessLookupError):
+                os.kill(int(first), signal.SIGTERM)
+        return process.poll() is not None
+
+    eventually(told, "the end")
+    assert process.returncode == 128 + signal.SIGTERM
+    assert (machine.folder / "host.log").read_text() == ""
