@@ -302,7 +302,7 @@ def _check_wishes(settings: Settings) -> None:
     """Refuse files, shell and directory that were asked for and are not there, before anything is
     touched. Raises ConfigError."""
     host = settings.host
-    check_readable(host.authorized_keys, settings.origin("host.authorized_keys").where)
+    check_readable(host.authorized_keys, settings.where("host.authorized_keys"))
     if host.shell and not usable_shell(host.shell):
         problem = f"{host.shell!r} is not the absolute path of a shell that can be run"
         raise ConfigError(settings.where("host.shell"), problem)
