@@ -98,7 +98,7 @@ class _Plain:
         self._print("All formats: uptui url --all. Everything else: uptui --help.")
 
     def entry(self, entry: LogEntry) -> None:
-        self._print(f"{entry.event}: {entry.text}")
+        self._print(f"{entry.event}: {entry.sentence}")
 
     def early(self, entry: LogEntry) -> None:
         if entry.level in {"warning", "error"} or entry.event == "share.stopped":

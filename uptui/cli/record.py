@@ -18,7 +18,7 @@ def _print_entry(entry: LogEntry, *, as_json: bool) -> None:
         print_line(entry)
         return
     at = time.strftime("%H:%M:%S", time.localtime(entry.at))
-    print(f"{at} {entry.level:<7} {entry.event:<18} {clean(entry.text)}", flush=True)
+    print(f"{at} {entry.level:<7} {entry.event:<18} {clean(entry.sentence)}", flush=True)
 
 
 @click.command()

@@ -297,6 +297,16 @@ class LogEntry(Model, frozen=True, kw_only=True):
     way: Way | None = None
     data: dict[str, str | int | float | bool | None] = {}
 
+    @property
+    def actor(self) -> str:
+        """Who did it; empty when nobody did or the text says so itself."""
+        return self.name if self.name and self.name not in self.text else ""
+
+    @property
+    def sentence(self) -> str:
+        """What happened, with who did it."""
+        return f"{self.actor} {self.text}" if self.actor else self.text
+
 
 class Traffic(Model, frozen=True, kw_only=True):
     """All clients together."""

@@ -10,9 +10,9 @@ from uptui.widgets.view import View
 
 
 def entry_text(entry: LogEntry, view: View) -> Content:
-    """What happened, with who did it in front unless the text says so itself."""
-    who = entry.name if entry.name and entry.name not in entry.text else ""
-    return joined((f"{view.shown(who)} " if who else "", "bold"), view.shown(entry.text))
+    """What happened, with who did it in front."""
+    who = f"{view.shown(entry.actor)} " if entry.actor else ""
+    return joined((who, "bold"), view.shown(entry.text))
 
 
 def connections(snapshot: Snapshot, port: int) -> int:

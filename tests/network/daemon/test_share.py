@@ -119,6 +119,17 @@ def test_an_invite_works_on_every_way_until_it_is_revoked(machine: Machine) -> N
     assert "revoked" in machine.ssh(made["strings"]["ssh-port"], "true").stderr
 
 
+def test_the_record_says_who_did_what(machine: Machine) -> None:
+    machine.share()
+    made = machine.json("invite", "bob", "--role", "developer")
+    machine.ssh(made["strings"]["ssh"], "true")
+    lines = machine.run("log").stdout.splitlines()
+    [ran] = [line for line in lines if " session.exec " in line]
+    assert ran.endswith(" bob runs true")
+    [joined] = [line for line in lines if " client.joined " in line]
+    assert joined.endswith(" bob joined as developer (invite bob)")
+
+
 def test_a_locked_share_takes_nobody_new(machine: Machine) -> None:
     strings = machine.share()["strings"]
     assert machine.run("lock").returncode == 0
