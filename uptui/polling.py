@@ -24,9 +24,9 @@ LONGEST: Final = 200e-6
 """Seconds for which a wait is polled at most; a longer wait is not worth it."""
 FIRST: Final = LONGEST / 4
 """The same after one short wait; it doubles with each further one and halves after a long one."""
-WINDOW: Final = 0.01
-BULK: Final = 512 * 1024
-"""Bytes within WINDOW seconds that make bulk of the traffic: waking up does not set its pace."""
+HEAVY: Final = 32 * 1024
+"""Bytes between two waits, with half of those before and so on, that make bulk of the traffic: its
+pace is not that of waking up."""
 PROCESSORS: Final = 2
 """Fewer than that, and whoever we wait for would wait for us."""
 
@@ -40,43 +40,38 @@ class Pace:
 
     def __init__(self) -> None:
         self._budgets = [0.0, 0.0]
-        self._last: int | None = None
-        """What passed last since the last wait: a question (0) or an answer (1)."""
-        self._bytes = 0
-        self._bulk = False
-        self._window_ends = 0.0
+        self._last = 0
+        """What passed last: a question (0) or an answer (1)."""
+        self._moved = 0
+        """Bytes since the last wait."""
+        self._weight = 0
 
     def asked(self, size: int) -> None:
         """`size` bytes from a client have passed."""
         self._last = 0
-        self._bytes += size
+        self._moved += size
 
     def answered(self, size: int) -> None:
         """`size` bytes to a client have passed."""
         self._last = 1
-        self._bytes += size
+        self._moved += size
 
-    def budget(self, now: float) -> float:
-        """Seconds for which the wait that begins at `now` is polled; 0 for not at all."""
-        if now >= self._window_ends:
-            self._bulk = self._bytes >= BULK
-            self._bytes = 0
-            self._window_ends = now + WINDOW
-        if self._last is None or self._bulk or self._bytes >= BULK:
-            return 0.0
-        return self._budgets[self._last]
+    def budget(self) -> float | None:
+        """Seconds for which the next wait is polled; None when it says nothing of the pace."""
+        moved, self._moved = self._moved, 0
+        if not moved:
+            return None
+        self._weight = self._weight // 2 + moved
+        return self._budgets[self._last] if self._weight < HEAVY else None
 
     def waited(self, seconds: float) -> None:
-        """So long took the wait, polled or not."""
-        if self._last is None:
-            return
+        """So long took that wait, polled or not."""
         budget = self._budgets[self._last]
         if seconds <= LONGEST:
             budget = min(LONGEST, max(FIRST, 2 * budget))
         else:
             budget = budget / 2 if budget / 2 >= FIRST else 0.0
         self._budgets[self._last] = budget
-        self._last = None
 
 
 PACE: Final = Pace()
@@ -95,8 +90,10 @@ class PollingSelector(selectors.DefaultSelector):
         """As selectors.BaseSelector.select."""
         if timeout is not None and timeout <= 0:
             return super().select(timeout)
+        budget = self._pace.budget()
+        if budget is None:
+            return super().select(timeout)
         start = self._clock()
-        budget = self._pace.budget(start)
         if timeout is not None:
             budget = min(budget, timeout)
         ready = self._poll(start + budget) if budget else []

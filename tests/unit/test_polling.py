@@ -10,32 +10,23 @@ from pathlib import Path
 
 import pytest
 
-from uptui.polling import (
-    BULK,
-    FIRST,
-    LONGEST,
-    WINDOW,
-    Pace,
-    PollingSelector,
-    processors,
-    run,
-)
+from uptui.polling import FIRST, HEAVY, LONGEST, Pace, PollingSelector, processors, run
 
 SHORT, LONG = LONGEST / 2, LONGEST * 5
 
 
-def exchange(pace: Pace, *waits: float, answers: bool = False) -> None:
-    """Small messages, each followed by a wait of so many seconds."""
+def exchange(pace: Pace, *waits: float, size: int = 100, answers: bool = False) -> None:
+    """Messages, each followed by a wait of so many seconds."""
     for wait in waits:
-        (pace.answered if answers else pace.asked)(100)
-        pace.budget(0.0)
-        pace.waited(wait)
+        (pace.answered if answers else pace.asked)(size)
+        if pace.budget() is not None:
+            pace.waited(wait)
 
 
-def after(pace: Pace, size: int = 100, *, answer: bool = False, now: float = 0.0) -> float:
+def after(pace: Pace, size: int = 100, *, answer: bool = False) -> float | None:
     """What is polled after one message more."""
     (pace.answered if answer else pace.asked)(size)
-    return pace.budget(now)
+    return pace.budget()
 
 
 def test_it_sleeps_until_answers_have_come_fast() -> None:
@@ -70,23 +61,29 @@ def test_a_key_is_not_waited_for_as_its_echo_is() -> None:
     assert after(pace, answer=True) == 0.0
 
 
-def test_wakes_without_a_message_neither_poll_nor_teach() -> None:
+def test_a_wait_before_which_nothing_passed_says_nothing() -> None:
     pace = Pace()
     exchange(pace, *[SHORT] * 10)
-    for _ in range(10):
-        assert pace.budget(0.0) == 0.0
-        pace.waited(LONG)
+    assert pace.budget() is None
     assert after(pace) == LONGEST
 
 
-def test_bulk_is_not_polled_and_for_a_while_after_it_either() -> None:
+def test_bulk_is_not_polled_until_it_is_over() -> None:
     pace = Pace()
     exchange(pace, *[SHORT] * 10)
-    assert after(pace, BULK) == 0.0
-    pace.waited(SHORT)
-    assert after(pace, now=WINDOW) == 0.0
-    pace.waited(SHORT)
-    assert after(pace, now=2 * WINDOW) == LONGEST
+    for _ in range(100):
+        assert after(pace, 8 * HEAVY, answer=True) is None
+        assert after(pace) is None  # the client opens its window again
+    exchange(pace, *[SHORT] * 5)
+    assert after(pace) == LONGEST
+
+
+def test_files_of_some_kilobytes_are_no_bulk() -> None:
+    pace = Pace()
+    for _ in range(20):
+        exchange(pace, SHORT)
+        exchange(pace, SHORT, size=HEAVY // 2, answers=True)
+    assert after(pace, HEAVY // 2, answer=True) == LONGEST
 
 
 class Ticks:
