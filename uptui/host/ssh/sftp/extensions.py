@@ -211,8 +211,6 @@ def _copy_data(files: "Files", request: int, reader: Reader) -> bytes:
         left = None if left is None else left - len(data)
         if writing.transfer is not None:
             writing.transfer.count(len(data))
-    if left:
-        return wire.status_packet(request, Status.EOF)
     return wire.status_packet(request, Status.OK)
 
 

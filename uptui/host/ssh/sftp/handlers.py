@@ -176,7 +176,7 @@ class Files:
     def _close(self, request: int, reader: Reader) -> bytes:
         opened = self.handles.pop(reader.string())
         if opened is None:
-            return wire.status_packet(request, Status.FAILURE, "not an open handle")
+            return wire.status_packet(request, Status.NO_SUCH_FILE)
         problem = ""
         try:
             os.close(opened.fd)

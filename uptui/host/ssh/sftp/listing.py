@@ -42,5 +42,5 @@ def long_name(name: bytes, st: os.stat_result, now: float) -> bytes:
     user = user_name(st.st_uid) or str(st.st_uid).encode()
     group = group_name(st.st_gid) or str(st.st_gid).encode()
     mode = stat.filemode(st.st_mode).encode()
-    head = b"%s %3u %-8s %-8s %8u %s " % (mode, st.st_nlink, user, group, st.st_size, when)
+    head = b"%s  %3u %-8s %-8s %8u %s " % (mode, st.st_nlink, user, group, st.st_size, when)
     return head + name

@@ -26,6 +26,8 @@ SLOW: Final = 0.02
 """Two requests longer than this within SLOW_FOR make the session use threads for as long: one may
 be the machine that was busy."""
 SLOW_FOR: Final = 5.0
+BROKEN: Final = 255
+"""Exit status after packets that are not SFTP, as sftp-server's."""
 WORKERS: Final = 16
 """Threads for slow file systems, shared by all sessions."""
 
@@ -121,7 +123,7 @@ class SftpSession:
                     self._loop.call_soon(self._next_turn)
                     return
         except wire.WireError:
-            self._finish(1)
+            self._finish(BROKEN)
             return
         if self._busy or self._blocked or self._ended:
             return
@@ -224,7 +226,7 @@ class SftpSession:
         try:
             self._reply(future.result())
         except wire.WireError:
-            self._finish(1)
+            self._finish(BROKEN)
             return
         if not self._blocked:
             self._work()
@@ -247,10 +249,13 @@ class SftpSession:
         except OSError as error:
             self._reply(failure(number, error))
             return
+        except OverflowError:  # past the end of any file that there can be
+            self._reply(wire.status_packet(number, Status.BAD_MESSAGE))
+            return
         if data is None:
             self._start(lambda: self._read_slowly(number, opened, offset, size))
             return
-        self._send_data(number, opened, data)
+        self._send_data(number, opened, data, size)
 
     def _read_slowly(self, number: int, opened: OpenFile, offset: int, size: int) -> bytes:
         try:
@@ -262,8 +267,8 @@ class SftpSession:
         self._files.count_read(opened, len(data))
         return wire.data_head(number, len(data)) + data
 
-    def _send_data(self, number: int, opened: OpenFile, data: bytes) -> None:
-        if not data:
+    def _send_data(self, number: int, opened: OpenFile, data: bytes, size: int) -> None:
+        if not data and size:
             self._reply(wire.status_packet(number, Status.EOF))
             return
         self._files.count_read(opened, len(data))

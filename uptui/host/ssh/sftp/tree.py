@@ -106,8 +106,10 @@ class Tree:
         try:
             return os.path.realpath(full, strict=True)
         except FileNotFoundError:
+            if os.path.islink(full):
+                full = os.path.realpath(full)
             head, tail = os.path.split(full.rstrip(b"/") or b"/")
-            if tail in {b".", b".."} or os.path.islink(full):
+            if tail in {b".", b".."}:
                 raise
             return os.path.join(os.path.realpath(head, strict=True), tail)
 

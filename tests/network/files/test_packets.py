@@ -1,0 +1,128 @@
+"""Requests that OpenSSH's sftp never sends, answered as sftp-server answers them."""
+
+import asyncio
+import struct
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from tests.network.files.host import Running
+from uptui.host.ssh.sftp.wire import Kind, Status
+
+DEADLINE = 20.0
+
+
+def text(value: bytes) -> bytes:
+    return struct.pack(">I", len(value)) + value
+
+
+class Packets:
+    """An SFTP session by hand, through OpenSSH's ssh."""
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self.process = process
+
+    async def send(self, packet: bytes) -> None:
+        assert self.process.stdin is not None
+        self.process.stdin.write(text(packet))
+        await self.process.stdin.drain()
+
+    async def answer(self) -> bytes:
+        assert self.process.stdout is not None
+        async with asyncio.timeout(DEADLINE):
+            size = int.from_bytes(await self.process.stdout.readexactly(4), "big")
+            return await self.process.stdout.readexactly(size)
+
+    async def ask(self, kind: Kind, *parts: bytes) -> tuple[int, bytes]:
+        """What kind of packet answers, and what is in it."""
+        await self.send(struct.pack(">BI", kind, 7) + b"".join(parts))
+        answer = await self.answer()
+        return answer[0], answer[5:]
+
+    async def status(self, kind: Kind, *parts: bytes) -> int:
+        answer, body = await self.ask(kind, *parts)
+        assert answer == Kind.STATUS
+        return int.from_bytes(body[:4], "big")
+
+    async def open(self, path: Path, flags: int) -> bytes:
+        answer, handle = await self.ask(Kind.OPEN, text(bytes(path)), struct.pack(">II", flags, 0))
+        assert answer == Kind.HANDLE
+        return handle
+
+
+@pytest.fixture
+async def packets(box: Running) -> AsyncIterator[Packets]:
+    process = await asyncio.create_subprocess_exec(
+        *box.ssh("-s", "box", "sftp"),
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        env=box.env,
+    )
+    made = Packets(process)
+    await made.send(struct.pack(">BI", Kind.INIT, 3))
+    assert (await made.answer())[0] == Kind.VERSION
+    yield made
+    if process.returncode is None:
+        process.kill()
+    await process.communicate()
+
+
+async def test_reads_beyond_every_file_and_of_nothing(box: Running, packets: Packets) -> None:
+    (box.directory / "f").write_bytes(b"contents")
+    handle = await packets.open(box.directory / "f", 1)
+    for offset, size, status in (
+        (8, 10, Status.EOF),
+        ((1 << 63) - 1, 10, Status.BAD_MESSAGE),
+        (1 << 63, 10, Status.BAD_MESSAGE),
+    ):
+        at = struct.pack(">QI", offset, size)
+        assert await packets.status(Kind.READ, handle, at) == status, offset
+    assert await packets.ask(Kind.READ, handle, struct.pack(">QI", 0, 0)) == (Kind.DATA, text(b""))
+    assert await packets.ask(Kind.READ, handle, struct.pack(">QI", 4, 99)) == (
+        Kind.DATA, text(b"ents"),
+    )  # fmt: skip
+
+
+async def test_a_closed_handle_is_not_there(box: Running, packets: Packets) -> None:
+    handle = await packets.open(box.directory / "f", 1 | 2 | 8)
+    assert await packets.status(Kind.CLOSE, handle) == Status.OK
+    assert await packets.status(Kind.CLOSE, handle) == Status.NO_SUCH_FILE
+
+
+async def test_copying_more_than_there_is_copies_what_there_is(
+    box: Running, packets: Packets
+) -> None:
+    (box.directory / "f").write_bytes(b"0123456789")
+    source = await packets.open(box.directory / "f", 1)
+    target = await packets.open(box.directory / "g", 2 | 8)
+    request = (source, struct.pack(">QQ", 4, 1000), target, struct.pack(">Q", 0))
+    assert await packets.status(Kind.EXTENDED, text(b"copy-data"), *request) == Status.OK
+    assert (box.directory / "g").read_bytes() == b"456789"
+
+
+async def test_the_real_path_behind_a_link_to_nothing(box: Running, packets: Packets) -> None:
+    d = box.directory.resolve()
+    (d / "link").symlink_to("nowhere")
+    (d / "far").symlink_to("none/nowhere")
+    answer, body = await packets.ask(Kind.REALPATH, text(bytes(d / "link")))
+    assert answer == Kind.NAME
+    assert text(bytes(d / "nowhere")) in body
+    assert await packets.status(Kind.REALPATH, text(bytes(d / "far"))) == Status.NO_SUCH_FILE
+
+
+async def test_a_packet_that_is_cut_short_ends_the_session_as_sftp_server_would(
+    packets: Packets,
+) -> None:
+    await packets.send(struct.pack(">BI", Kind.STAT, 7) + struct.pack(">I", 9) + b"abc")
+    async with asyncio.timeout(DEADLINE):
+        assert await packets.process.wait() == 255
+
+
+async def test_long_names_are_laid_out_as_by_sftp_server(box: Running, packets: Packets) -> None:
+    (box.directory / "only").mkdir()
+    answer, handle = await packets.ask(Kind.OPENDIR, text(bytes(box.directory / "only")))
+    assert answer == Kind.HANDLE
+    answer, body = await packets.ask(Kind.READDIR, handle)
+    assert answer == Kind.NAME
+    assert b"drwxr-xr-x    2 " in body
