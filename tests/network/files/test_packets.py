@@ -88,6 +88,18 @@ async def test_a_closed_handle_is_not_there(box: Running, packets: Packets) -> N
     handle = await packets.open(box.directory / "f", 1 | 2 | 8)
     assert await packets.status(Kind.CLOSE, handle) == Status.OK
     assert await packets.status(Kind.CLOSE, handle) == Status.NO_SUCH_FILE
+    fsync = text(b"fsync@openssh.com")
+    assert await packets.status(Kind.EXTENDED, fsync, handle) == Status.NO_SUCH_FILE
+
+
+async def test_a_file_is_not_copied_into_itself(box: Running, packets: Packets) -> None:
+    (box.directory / "f").write_bytes(b"contents")
+    source = await packets.open(box.directory / "f", 1)
+    target = await packets.open(box.directory / "f", 2)
+    for to in (source, target):
+        request = (source, struct.pack(">QQ", 0, 4), to, struct.pack(">Q", 4))
+        assert await packets.status(Kind.EXTENDED, text(b"copy-data"), *request) == Status.FAILURE
+    assert (box.directory / "f").read_bytes() == b"contents"
 
 
 async def test_copying_more_than_there_is_copies_what_there_is(
@@ -108,7 +120,9 @@ async def test_the_real_path_behind_a_link_to_nothing(box: Running, packets: Pac
     answer, body = await packets.ask(Kind.REALPATH, text(bytes(d / "link")))
     assert answer == Kind.NAME
     assert text(bytes(d / "nowhere")) in body
-    assert await packets.status(Kind.REALPATH, text(bytes(d / "far"))) == Status.NO_SUCH_FILE
+    for name in (b"far", b"none/", b"none/none"):
+        path = text(bytes(d) + b"/" + name)
+        assert await packets.status(Kind.REALPATH, path) == Status.NO_SUCH_FILE
 
 
 async def test_a_packet_that_is_cut_short_ends_the_session_as_sftp_server_would(

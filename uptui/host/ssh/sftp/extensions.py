@@ -153,7 +153,9 @@ def _hardlink(files: "Files", request: int, reader: Reader) -> bytes:
 def _fsync(files: "Files", request: int, reader: Reader) -> bytes:
     handle = reader.string()
     files.need(Capability.WRITE)
-    opened = files.file(handle)
+    opened = files.handles.file(handle)
+    if opened is None:
+        return wire.status_packet(request, Status.NO_SUCH_FILE)
     try:
         os.fsync(opened.fd)
     except OSError as error:
@@ -197,9 +199,8 @@ def _copy_data(files: "Files", request: int, reader: Reader) -> bytes:
     files.need(Capability.READ)
     files.need(Capability.WRITE)
     reading, writing = files.file(source), files.file(target)
-    overlaps = reading.fd == writing.fd and at < to + (length or 1) and to < at + (length or 1)
-    if overlaps:
-        return wire.status_packet(request, Status.FAILURE, "the ranges overlap")
+    if reading is writing or reading.path == writing.path:
+        return wire.status_packet(request, Status.FAILURE, "both are the same file")
     left = length or None
     while left is None or left > 0:
         data = os.pread(reading.fd, COPY_PIECE if left is None else min(left, COPY_PIECE), at)

@@ -253,7 +253,7 @@ class Files:
             nofollow = 0 if place.follow else os.O_NOFOLLOW
             fd = os.open(place.name, flags | nofollow, dir_fd=place.fd)
         try:
-            names = [os.fsencode(name) for name in os.listdir(fd)]
+            names = [os.fsencode(name) for name in reversed(os.listdir(fd))]  # taken from the end
         except OSError:
             os.close(fd)
             raise

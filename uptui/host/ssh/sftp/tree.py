@@ -108,8 +108,8 @@ class Tree:
         except FileNotFoundError:
             if os.path.islink(full):
                 full = os.path.realpath(full)
-            head, tail = os.path.split(full.rstrip(b"/") or b"/")
-            if tail in {b".", b".."}:
+            head, tail = os.path.split(full)
+            if tail in {b"", b".", b".."}:
                 raise
             return os.path.join(os.path.realpath(head, strict=True), tail)
 
