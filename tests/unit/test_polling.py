@@ -10,7 +10,16 @@ from pathlib import Path
 
 import pytest
 
-from uptui.polling import FIRST, HEAVY, LONGEST, Pace, PollingSelector, processors, run
+from uptui.polling import (
+    FIRST,
+    HEAVY,
+    LONGEST,
+    PROCESSORS,
+    Pace,
+    PollingSelector,
+    processors,
+    run,
+)
 
 SHORT, LONG = LONGEST / 2, LONGEST * 5
 
@@ -192,6 +201,5 @@ def test_polling_can_be_turned_off() -> None:
     assert not polls(poll=False)
 
 
-@pytest.mark.skipif(processors() < 2, reason="needs two processors")
 def test_with_processors_the_loop_polls() -> None:
-    assert polls(poll=True)
+    assert polls(poll=True) == (processors() >= PROCESSORS)
