@@ -14,6 +14,7 @@ from uptui.polling import (
     FIRST,
     HEAVY,
     LONGEST,
+    LONGEST_IN_BULK,
     PROCESSORS,
     Pace,
     PollingSelector,
@@ -42,7 +43,7 @@ def test_it_sleeps_until_answers_have_come_fast() -> None:
     pace = Pace()
     assert after(pace) == 0.0
     pace.waited(SHORT)
-    assert after(pace) == FIRST
+    assert after(pace) == LONGEST * FIRST
 
 
 def test_fast_answers_let_it_grow_and_slow_ones_end_it() -> None:
@@ -77,13 +78,33 @@ def test_a_wait_before_which_nothing_passed_says_nothing() -> None:
     assert after(pace) == LONGEST
 
 
-def test_bulk_is_not_polled_until_it_is_over() -> None:
+def bulk(pace: Pace, *waits: float) -> None:
+    for wait in waits:
+        exchange(pace, wait, size=8 * HEAVY, answers=True)
+        exchange(pace, wait)  # the client opens its window again
+
+
+def test_in_bulk_nothing_is_polled() -> None:
     pace = Pace()
+    bulk(pace, *[LONGEST_IN_BULK / 2] * 10)
+    assert after(pace) == 0.0
+
+
+def test_a_relay_polls_the_shortest_waits_in_bulk() -> None:
+    pace = Pace()
+    pace.poll_in_bulk()
+    bulk(pace, *[LONGEST_IN_BULK / 2] * 10)
+    assert after(pace) == LONGEST_IN_BULK
+    bulk(pace, *[SHORT] * 3)
+    assert after(pace) == 0.0
+
+
+def test_bulk_changes_nothing_for_what_comes_after_it() -> None:
+    pace = Pace()
+    pace.poll_in_bulk()
     exchange(pace, *[SHORT] * 10)
-    for _ in range(100):
-        assert after(pace, 8 * HEAVY, answer=True) is None
-        assert after(pace) is None  # the client opens its window again
-    exchange(pace, *[SHORT] * 5)
+    bulk(pace, *[LONG] * 100)
+    exchange(pace, *[LONGEST_IN_BULK] * 5)
     assert after(pace) == LONGEST
 
 

@@ -61,7 +61,7 @@ def relay(click_context: click.Context, *, as_json: bool, **parameters: Any) -> 
     flags = flags_given(parameters)
     settings = context.settings(flags)
     serving = _serve(context, flags, settings, as_json=as_json)
-    return polling.run(serving, poll=settings.relay.busy_poll)
+    return polling.run(serving, poll=settings.relay.busy_poll, in_bulk=True)
 
 
 async def _serve(

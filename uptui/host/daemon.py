@@ -19,6 +19,7 @@ from uptui.errors import ConfigError
 from uptui.host import api, doctor, wishes
 from uptui.host.acts import Calls, HostActs
 from uptui.host.addresses import Addresses, Names, wish
+from uptui.host.allocator import keep_freed
 from uptui.host.api_server import ApiServer, bind
 from uptui.host.authorized import AuthorizedKeys, check_readable
 from uptui.host.changes import Changes
@@ -183,6 +184,7 @@ class Running:
 
     async def run(self) -> str:
         """Until `stop`; returns the reason."""
+        keep_freed()
         await self._keys.use(self._tuning.now.host.authorized_keys)
         if self._tuning.now.host.locked:
             self.desk.lock(host_api.Lock(locked=True))

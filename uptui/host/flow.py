@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Final
 
-READ_SIZE: Final = 256 * 1024
+READ_SIZE: Final = 512 * 1024
 """Bytes asked of one read: large enough that system calls do not limit a download."""
 SHORT_READ: Final = 64 * 1024
 """The same while somebody types: a key waits for no more than two such reads."""

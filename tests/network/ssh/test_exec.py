@@ -10,6 +10,7 @@ import asyncssh
 import pytest
 
 from tests.network.ssh.conftest import Served, start, until
+from uptui.host.ssh.pump import USUAL_PIPE
 
 MIB = 1024 * 1024
 
@@ -278,3 +279,13 @@ async def test_a_command_that_reads_slowly_is_not_overrun(served: Served) -> Non
     process.kill()
     await process.wait()
     sending.cancel()
+
+
+async def test_only_a_pipe_found_full_is_enlarged(served: Served) -> None:
+    """A user has but a share of pipe memory."""
+    size = "python3 -c 'import fcntl; print(fcntl.fcntl(1, fcntl.F_GETPIPE_SZ))'"
+    async with await connect(served) as client:
+        assert (await client.run(size)).stdout == f"{USUAL_PIPE}\n"
+        result = await client.run(f"head -c 4000000 /dev/zero; {size}", encoding=None)
+        assert result.stdout is not None
+        assert int(result.stdout[4000000:]) > USUAL_PIPE

@@ -11,12 +11,15 @@ import os
 from collections.abc import Callable
 from typing import Final
 
-from uptui.host.flow import Drain, Source
+from uptui.host.flow import READ_SIZE, Drain, Source
 from uptui.host.hangup import hang_up
 from uptui.host.spawn import ExitStatus, Program, spawn
 
-PIPE_SIZE: Final = 256 * 1024
-"""Capacity asked of a pipe: fewer switches between program and daemon."""
+USUAL_PIPE: Final = 64 * 1024
+"""Capacity of a pipe that nobody has changed (pipe(7))."""
+PIPE_SIZE: Final = READ_SIZE
+"""Capacity asked of a pipe that was found full: fewer switches between program and daemon. A user
+has a share of pipe memory, so that pipes which carry little stay as they are."""
 QUIET_AFTER_EXIT: Final = 2.0
 """Seconds without output after which a program that has exited counts as finished."""
 HANG_UP_AFTER: Final = 0.5
@@ -77,10 +80,10 @@ class PipedProcess:
         finally:
             for fd in theirs:
                 os.close(fd)
-        self._input = Drain(ours[0], on_full=on_full, on_room=on_room)
+        self._input = Drain(ours[0], on_full=_enlarging(ours[0], on_full), on_room=on_room)
         self._sources = [
-            Source(ours[1], self._watched(on_stdout), self._ended),
-            Source(ours[2], self._watched(on_stderr), self._ended),
+            Source(ours[1], self._watched(ours[1], on_stdout), self._ended),
+            Source(ours[2], self._watched(ours[2], on_stderr), self._ended),
         ]
 
     @property
@@ -125,8 +128,14 @@ class PipedProcess:
         if self._status is None:
             hang_up(self._child.pid, self._inodes)
 
-    def _watched(self, deliver: Callable[[bytes], None]) -> Callable[[bytes], None]:
+    def _watched(self, fd: int, deliver: Callable[[bytes], None]) -> Callable[[bytes], None]:
+        usual = True
+
         def received(data: bytes) -> None:
+            nonlocal usual
+            if usual and len(data) >= USUAL_PIPE:
+                usual = False
+                _enlarge(fd)
             deliver(data)
             if self._status is not None:
                 self._expect_silence()
@@ -192,9 +201,21 @@ def _pipes() -> tuple[list[int], list[int]]:
             os.close(pair[0])
             os.close(pair[1])
         raise
-    for _, write in pairs[:2]:
-        _enlarge(write)
     return [pairs[0][1], pairs[1][0], pairs[2][0]], [pairs[0][0], pairs[1][1], pairs[2][1]]
+
+
+def _enlarging(fd: int, on_full: Callable[[], None]) -> Callable[[], None]:
+    """`on_full`, but the pipe holds more from then on."""
+    usual = True
+
+    def filled() -> None:
+        nonlocal usual
+        if usual:
+            usual = False
+            _enlarge(fd)
+        on_full()
+
+    return filled
 
 
 def _enlarge(fd: int) -> None:
