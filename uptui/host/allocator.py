@@ -5,7 +5,6 @@ memory back to the kernel, which clears it page by page when it is wanted again:
 than encrypting what is put into it.
 """
 
-import ctypes
 from typing import Final
 
 KEPT: Final = 16 * 1024 * 1024
@@ -18,7 +17,12 @@ _M_MMAP_THRESHOLD: Final = -3
 
 def keep_freed() -> bool:
     """For this process, from now on; False where the library knows no such thing (mallopt(3))."""
-    library = ctypes.CDLL(None)
+    try:
+        import ctypes  # Python may have been built without it
+
+        library = ctypes.CDLL(None)
+    except (ImportError, OSError):
+        return False
     if not hasattr(library, "gnu_get_libc_version"):
         return False
     set_option = library.mallopt
