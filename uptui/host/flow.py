@@ -6,6 +6,7 @@ import os
 import time
 from collections import deque
 from collections.abc import Callable
+from itertools import islice
 from typing import Final
 
 READ_SIZE: Final = 512 * 1024
@@ -17,6 +18,11 @@ TYPING_LASTS: Final = 2.0
 HIGH_WATER: Final = 512 * 1024
 """Bytes waiting to be written above which the source of the data is paused."""
 LOW_WATER: Final = 128 * 1024
+LARGE: Final = 16 * 1024
+"""Bytes from which on a piece waits for those of the same turn, to be written with them: each write
+wakes the reader up. Only a key or a line has to leave at once."""
+PIECES: Final = 64
+"""Pieces of one write."""
 
 
 class Turns:
@@ -130,6 +136,8 @@ class Drain:
         self._full = False
         self._ending = False
         self._armed = False
+        self._due = False
+        """What waits is written at the end of this turn of the loop."""
         os.set_blocking(fd, False)
 
     @property
@@ -141,18 +149,26 @@ class Drain:
         """Write now or later; after the reader has gone, data is dropped."""
         if self._fd < 0 or self._ending or not data:
             return
-        if not self._queue:
-            done = self._try(memoryview(data))
+        if not self._queue and len(data) < LARGE:
+            done = self._try([memoryview(data)])
             if done < 0 or done == len(data):
                 return
             data = data[done:]
             self._arm()
+        elif not self._armed and not self._due:
+            self._due = True
+            self._loop.call_soon(self._turn_over)
         self._queue.append(memoryview(data))
         self._size += len(data)
         if self._size > HIGH_WATER and not self._full:
             self._full = True
             if self._on_full is not None:
                 self._on_full()
+
+    def _turn_over(self) -> None:
+        self._due = False
+        if self._fd >= 0 and not self._armed:
+            self._ready()
 
     def end(self) -> None:
         """Close the descriptor once everything is written."""
@@ -161,7 +177,9 @@ class Drain:
             self.close()
 
     def close(self) -> None:
-        """Close now, dropping what waits."""
+        """Close now, dropping what is not taken at once."""
+        if self._due:
+            self._turn_over()
         if self._fd < 0:
             return
         self._disarm()
@@ -172,17 +190,18 @@ class Drain:
         self._room()
 
     def _ready(self) -> None:
-        while self._queue:
-            piece = self._queue[0]
-            done = self._try(piece)
-            if done < 0:
-                return
-            self._size -= done
+        done = self._try(list(islice(self._queue, PIECES)))
+        if done < 0:
+            return
+        self._size -= done
+        while done:
+            piece = self._queue.popleft()
             if done < len(piece):
-                self._queue[0] = piece[done:]
-                break
-            self._queue.popleft()
-        if not self._queue:
+                self._queue.appendleft(piece[done:])
+            done -= min(done, len(piece))
+        if self._queue:
+            self._arm()
+        else:
             self._disarm()
             if self._ending:
                 self.close()
@@ -206,10 +225,10 @@ class Drain:
             if self._on_room is not None:
                 self._on_room()
 
-    def _try(self, data: memoryview) -> int:
+    def _try(self, pieces: list[memoryview]) -> int:
         """Bytes written, or -1 when the descriptor was found dead and is now closed."""
         try:
-            return os.write(self._fd, data)
+            return os.writev(self._fd, pieces)
         except (BlockingIOError, InterruptedError):
             return 0
         except OSError as error:

@@ -9,7 +9,7 @@ import asyncio
 import socket
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Final, cast
+from typing import Final
 
 import asyncssh
 from asyncssh.constants import (
@@ -22,8 +22,9 @@ from asyncssh.packet import SSHPacket
 
 from uptui.errors import RefusedError
 from uptui.protocol.names import kind_of
-from uptui.relay import forwarding, logs
+from uptui.relay import logs
 from uptui.relay.admission import Admission
+from uptui.relay.forwarding import ClientLine
 from uptui.relay.hostkey import load_host_key, public_line
 from uptui.relay.plain import PlainSession
 from uptui.relay.settings import Address
@@ -32,7 +33,6 @@ from uptui.relay.splice import Leg
 from uptui.relay.sshlink import SshLink
 from uptui.relay.sshpolicy import accept_options
 from uptui.relay.switchboard import RESTARTING, Caller, Switchboard, no_session
-from uptui.sshoffer import has_aes
 
 MAX_JUMPS: Final = 64
 """Jump channels of one connection at the same time."""
@@ -53,19 +53,14 @@ class Gateway:
         self.host_keys: list[str] = []
         """The relay's public host keys, once started."""
         self._state_dir = state_dir
-        self._tunnel = _Capture()
-        self._acceptor: asyncssh.SSHAcceptor | None = None
+        self._options: asyncssh.SSHServerConnectionOptions | None = None
         self._visitors: set[Visitor] = set()
 
     async def start(self) -> None:
         """Load the host key. Raises StateError naming its file."""
         key = load_host_key(self._state_dir)
         self.host_keys = [public_line(key)]
-        self._acceptor = await asyncssh.listen(
-            tunnel=self._tunnel,
-            server_factory=lambda: Visitor(self),
-            **accept_options(key, self.switchboard.limits.ssh_login_timeout),
-        )
+        self._options = accept_options(key, self.switchboard.limits.ssh_login_timeout)
 
     def accepted(self, sock: socket.socket, peer: Address) -> None:
         """Take a connection from a listener."""
@@ -80,16 +75,11 @@ class Gateway:
         if not self.admission.enter(peer.host):
             leg.abort()
             return
+        assert self._options is not None
         link = SshLink(leg, peer, self.switchboard.limits.linger)
         leg.on_lost = lambda: self.admission.leave(peer.host)
-        conn = self._tunnel.connection()
-        forwarding.spare_ignores(conn)
-        if has_aes():
-            forwarding.offer_late(conn)
-        link.start(conn)
-        visitor = conn.get_owner()
-        assert isinstance(visitor, Visitor)
-        visitor.arrive(link, peer)
+        visitor = Visitor(self, link, peer)
+        link.start(ClientLine(self._options, visitor))
 
     def came(self, visitor: "Visitor") -> None:
         """A visitor is to be disconnected when the gateway closes."""
@@ -107,8 +97,6 @@ class Gateway:
         """Disconnect everybody."""
         for visitor in list(self._visitors):
             visitor.dismiss("the relay is restarting")
-        if self._acceptor is not None:
-            self._acceptor.close()
 
     async def _enter(self, sock: socket.socket) -> None:
         loop = asyncio.get_running_loop()
@@ -131,40 +119,16 @@ class _Entrance(Leg):
         self._gateway.receive(self, self._gateway.admission.origin(peer))
 
 
-class _Capture(asyncssh.SSHListener):
-    """Stands in for asyncssh's listener: yields a server connection whenever one is wanted."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._factory: object = None
-
-    async def create_server(
-        self, session_factory: object, listen_host: str, listen_port: int
-    ) -> asyncssh.SSHListener:
-        self._factory = session_factory
-        return self
-
-    def connection(self) -> asyncssh.SSHServerConnection:
-        """A connection that waits for its transport."""
-        assert callable(self._factory)
-        return cast("asyncssh.SSHServerConnection", self._factory("", 0))
-
-    def close(self) -> None:
-        """Nothing listens here."""
-
-    async def wait_closed(self) -> None:
-        """Nothing listens here."""
-
-
 class Visitor(asyncssh.SSHServer):
     """One SSH client at the gateway."""
 
-    def __init__(self, gateway: Gateway) -> None:
+    def __init__(self, gateway: Gateway, link: SshLink, peer: Address) -> None:
         self._gateway = gateway
         self._board = gateway.switchboard
-        self._conn: asyncssh.SSHServerConnection | None = None
-        self._link: SshLink | None = None
-        self._peer = Address("", 0)
+        self._conn: ClientLine | None = None
+        self._link = link
+        link.choke = self._choke
+        self._peer = peer
         self._user = ""
         self._key: asyncssh.SSHKey | None = None
         """The key shown last; proved once `auth_completed` is called while `_proves`."""
@@ -176,13 +140,9 @@ class Visitor(asyncssh.SSHServer):
         """Whether it has asked for a session."""
 
     def connection_made(self, conn: asyncssh.SSHServerConnection) -> None:
+        assert isinstance(conn, ClientLine)
         self._conn = conn
         self._gateway.came(self)
-
-    def arrive(self, link: SshLink, peer: Address) -> None:
-        """The client's link; called right after connection_made."""
-        self._link, self._peer = link, peer
-        link.choke = self._choke
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._gateway.went(self)
@@ -219,7 +179,7 @@ class Visitor(asyncssh.SSHServer):
     def auth_completed(self) -> None:
         """A key shown under another user name before, or let in without one, proves nothing."""
         if self._conn is not None and self._key is not None and self._proves:
-            forwarding.watch(self._conn, self._judge)
+            self._conn.watch(self._judge)
 
     def session_requested(self) -> bool:
         raise asyncssh.ChannelOpenError(OPEN_CONNECT_FAILED, self._why_no_session())
@@ -262,7 +222,6 @@ class Visitor(asyncssh.SSHServer):
         if self._jumps:
             return None
         assert self._conn is not None
-        assert self._link is not None
         assert self._key is not None
         caller = Caller(
             self._peer,

@@ -4,7 +4,6 @@ The host trusts the relay's word for the client's key (it came with the dial); t
 host key against the published ones. What either side says when it leaves is told to the other.
 """
 
-import asyncio
 from functools import partial
 from typing import Final
 
@@ -13,7 +12,8 @@ from asyncssh.constants import DISC_BY_APPLICATION, DISC_CONNECTION_LOST
 
 from uptui.errors import RefusedError
 from uptui.protocol.names import masked
-from uptui.relay import forwarding, logs
+from uptui.relay import logs
+from uptui.relay.forwarding import ClientLine, HostLine
 from uptui.relay.registry import Host
 from uptui.relay.sshlink import SshLink
 from uptui.relay.sshpolicy import connect_options
@@ -33,7 +33,7 @@ class PlainSession:
     def __init__(
         self,
         board: Switchboard,
-        client: asyncssh.SSHServerConnection,
+        client: ClientLine,
         link: SshLink,
         caller: Caller,
     ) -> None:
@@ -42,7 +42,7 @@ class PlainSession:
         self._link = link
         self._caller = caller
         self._name = caller.user or ""
-        self._host: asyncssh.SSHClientConnection | None = None
+        self._host: HostLine | None = None
         self._over = False
 
     async def open(self, kind: int, body: bytes) -> None:
@@ -60,7 +60,7 @@ class PlainSession:
         finally:
             self._link.hold(False)
         if self._host is not None:
-            forwarding.send(self._host, kind, body)
+            self._host.send_packet(kind, body)
 
     def client_lost(self, error: Exception | None) -> None:
         """The client has left: the host is told why."""
@@ -88,19 +88,16 @@ class PlainSession:
             return
         self._host = host
         link.choke, self._link.choke = self._link.hold, link.hold
-        forwarding.forward(host, self._client)
-        forwarding.forward(self._client, host)
+        host.forward(self._client)
+        self._client.forward(host)
         self._account(stream)
 
-    async def _log_in(
-        self, owner: Host, stream: HostStream, link: SshLink
-    ) -> asyncssh.SSHClientConnection:
+    async def _log_in(self, owner: Host, stream: HostStream, link: SshLink) -> HostLine:
         keys = [asyncssh.import_public_key(line) for line in owner.host_keys]
-        options = connect_options(self._name, keys, HOST_LOGIN_TIMEOUT)
+        host = HostLine(connect_options(self._name, keys, HOST_LOGIN_TIMEOUT), _HostEnd(self))
         try:
-            return await asyncssh.connect(
-                "host", 22, tunnel=_Dialled(stream, link), client_factory=self._owner, **options
-            )
+            link.start(host, stream.early)
+            await host.logged_in(HOST_LOGIN_TIMEOUT)
         except asyncssh.HostKeyNotVerifiable:
             log.warning("plain_host_key_mismatch", name=masked(self._name))
             raise RefusedError(
@@ -110,9 +107,7 @@ class PlainSession:
             stream.leg.abort()
             text = getattr(error, "reason", "") or str(error) or "no answer"
             raise RefusedError(f"the host refuses: {text[:MAX_REASON]}") from error
-
-    def _owner(self) -> asyncssh.SSHClient:
-        return _HostEnd(self)
+        return host
 
     def _account(self, stream: HostStream) -> None:
         """Count what goes over the client's wire, outside encryption."""
@@ -141,30 +136,6 @@ class _HostEnd(asyncssh.SSHClient):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._session.host_lost(exc)
-
-
-class _Dialled:
-    """Gives asyncssh.connect a stream that is already there."""
-
-    def __init__(self, stream: HostStream, link: SshLink) -> None:
-        self._stream = stream
-        self._link = link
-
-    async def create_connection(
-        self, session_factory: object, remote_host: str, remote_port: int
-    ) -> tuple[object, object]:
-        assert callable(session_factory)
-        conn = session_factory()
-        assert isinstance(conn, asyncssh.SSHClientConnection)
-        forwarding.spare_ignores(conn)
-        asyncio.get_running_loop().call_soon(self._link.start, conn, self._stream.early)
-        return None, conn
-
-    def close(self) -> None:
-        """The stream goes with its connection."""
-
-    async def wait_closed(self) -> None:
-        """The stream goes with its connection."""
 
 
 def _reason(error: Exception | None, default: str) -> tuple[int, str]:

@@ -95,9 +95,13 @@ class _Outbound(asyncio.Transport):
     def get_extra_info(self, name: str, default: Any = None) -> Any:
         if name == "peername":
             return tuple(self._peer)
-        if name == "sockname" and isinstance(self._leg.wire, asyncio.BaseTransport):
+        if name in {"sockname", "socket"} and isinstance(self._leg.wire, asyncio.BaseTransport):
             return self._leg.wire.get_extra_info(name, default)
         return default
+
+    def get_write_buffer_size(self) -> int:
+        wire = self._leg.wire
+        return wire.get_write_buffer_size() if isinstance(wire, asyncio.Transport) else 0
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         if not self._leg.lost and self._leg.wire is not None:

@@ -14,8 +14,6 @@ from asyncssh.constants import (
     MSG_CHANNEL_OPEN_FAILURE,
     MSG_DISCONNECT,
     MSG_GLOBAL_REQUEST,
-    MSG_IGNORE,
-    MSG_KEXINIT,
     MSG_REQUEST_FAILURE,
     MSG_REQUEST_SUCCESS,
 )
@@ -54,11 +52,9 @@ def test_channel_packets_find_their_handler_in_the_channel_table() -> None:
     assert (MSG_CHANNEL_FIRST, MSG_CHANNEL_LAST) == (93, 127)
 
 
-def test_packets_wait_while_keys_are_exchanged_and_ignores_can_be_left_out() -> None:
+def test_packets_wait_while_keys_are_exchanged() -> None:
     source = source_of(SSHConnection.send_packet)
     assert "self._deferred_packets.append((pkttype, args))" in source
-    assert "self.send_packet(MSG_IGNORE, String(b''))" in source
-    assert MSG_IGNORE == 2
 
 
 def test_a_packet_gives_its_whole_payload_back() -> None:
@@ -68,9 +64,8 @@ def test_a_packet_gives_its_whole_payload_back() -> None:
     assert packet.get_full_payload()[1:] == String("session") + UInt32(7)
 
 
-def test_an_offer_is_made_once_the_clients_version_is_known_and_can_be_narrowed() -> None:
-    received = source_of(SSHConnection._recv_version)
-    assert received.index("self._client_version = version") < received.index("_send_kexinit()")
-    assert "self._enc_algs" in source_of(SSHConnection._send_kexinit)
-    assert MSG_KEXINIT in SSHConnection._packet_handlers
-    assert "self._session_id" in source_of(SSHConnection.send_newkeys)
+def test_a_client_connection_tells_its_waiter_that_it_is_let_in() -> None:
+    assert "self._waiter = options.waiter if wait else None" in source_of(SSHConnection)
+    assert "if self._wait == 'auth'" in source_of(SSHConnection)
+    assert "self._waiter.set_exception(exc)" in source_of(SSHConnection._cleanup)
+    assert "self._owner = self._protocol_factory()" in source_of(SSHConnection.connection_made)

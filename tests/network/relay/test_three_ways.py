@@ -4,9 +4,11 @@ import asyncio
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
-from asyncssh.constants import MSG_DISCONNECT
+from asyncssh.connection import SSHConnection
+from asyncssh.constants import MSG_CHANNEL_DATA, MSG_CHANNEL_OPEN, MSG_DISCONNECT
 from asyncssh.packet import String, UInt32
 
 from tests.network.relay.sshhost import Ssh, SshHost, blob, run, serve_ssh
@@ -14,6 +16,7 @@ from tests.network.relay.standin import StandIn, eventually, new_key, route
 from uptui.polling import Pace
 from uptui.protocol.names import RouteName, Way, new_token
 from uptui.relay import splice
+from uptui.relay.forwarding import Line
 from uptui.relay.hostkey import public_line
 from uptui.relay.server import Relay
 
@@ -62,6 +65,44 @@ async def test_exec_stdout_stderr_and_status(setup: Setup, way: Way) -> None:
     assert await run(setup.argv(way, "echo", "it", "works")) == (0, b"it works\n", "")
     assert await run(setup.argv(way, "exit", "42")) == (42, b"", "oops")
     assert {way_ for way_, _ in setup.server.users} == {way}
+
+
+PLAIN_SIZE = 8 * 1024 * 1024
+
+
+async def plain_down_and_up(setup: Setup, *options: str) -> None:
+    flags = tuple(word for option in options for word in ("-o", option))
+    status, out, _ = await run(setup.argv("plain", "get", str(PLAIN_SIZE), options=flags))
+    assert (status, out == blob(PLAIN_SIZE)) == (0, True)
+    argv = setup.argv("plain", "put", options=flags)
+    status, out, error = await run(argv, stdin=blob(PLAIN_SIZE))
+    assert (status, error) == (0, "")
+    assert out.decode() == hashlib.sha256(blob(PLAIN_SIZE)).hexdigest()
+
+
+async def test_plain_passes_packets_on_without_asyncssh(
+    setup: Setup, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kinds: list[int] = []
+
+    def counted(line: Any) -> bool:
+        packet = getattr(line._recv_encryption, "opened", None)
+        if isinstance(line, Line) and packet:
+            kinds.append(packet[1])
+        return native(line)
+
+    native = cast("Any", SSHConnection)._recv_packet
+    monkeypatch.setattr(SSHConnection, "_recv_packet", counted)
+    await plain_down_and_up(setup, "Ciphers=aes128-gcm@openssh.com")
+    assert MSG_CHANNEL_OPEN in kinds
+    assert MSG_CHANNEL_DATA not in kinds
+
+
+@pytest.mark.parametrize("cipher", ["aes128-gcm@openssh.com", "aes128-ctr"])
+async def test_plain_with_other_ciphers_and_while_keys_are_exchanged(
+    setup: Setup, cipher: str
+) -> None:
+    await plain_down_and_up(setup, f"Ciphers={cipher}", "RekeyLimit=1M")
 
 
 @pytest.mark.parametrize("way", WAYS)

@@ -7,7 +7,7 @@ import os
 import pytest
 
 from tests.network.ssh.conftest import until
-from uptui.host.flow import HIGH_WATER, READ_SIZE, SHORT_READ, Drain, Source, Turns
+from uptui.host.flow import HIGH_WATER, LARGE, READ_SIZE, SHORT_READ, Drain, Source, Turns
 
 CAPACITY = 1 << 20
 
@@ -92,3 +92,25 @@ async def test_a_download_takes_short_turns_while_somebody_types(
     assert await sizes_read() == [READ_SIZE]
     turns.typed()
     assert await sizes_read() == [SHORT_READ] * (READ_SIZE // SHORT_READ)
+
+
+async def test_large_pieces_of_one_turn_leave_together_and_a_key_at_once() -> None:
+    read, write = os.pipe()
+    fcntl.fcntl(write, fcntl.F_SETPIPE_SZ, CAPACITY)
+    os.set_blocking(read, False)
+    drain = Drain(write)
+    drain.write(b"key")
+    assert os.read(read, CAPACITY) == b"key"
+    pieces = [bytes([number]) * LARGE for number in range(5)]
+    for piece in pieces:
+        drain.write(piece)
+    drain.write(b"line")
+    with pytest.raises(BlockingIOError):
+        os.read(read, CAPACITY)
+    await asyncio.sleep(0)
+    assert os.read(read, CAPACITY) == b"".join(pieces) + b"line"
+    drain.write(b"x" * LARGE)
+    drain.close()
+    assert os.read(read, CAPACITY) == b"x" * LARGE
+    assert os.read(read, CAPACITY) == b""
+    os.close(read)

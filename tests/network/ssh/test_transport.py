@@ -16,7 +16,7 @@ from asyncssh.constants import MSG_KEX_FIRST, MSG_KEXINIT
 from tests.network.ssh.conftest import Ran, Served, Server, new_key, run, start, until, write_key
 from uptui.host.ssh import wire
 from uptui.host.ssh.settings import Limits, SSHSettings
-from uptui.sshoffer import ciphers, has_aes
+from uptui.ssh.offer import ciphers, has_aes
 
 MIB = 1024 * 1024
 

@@ -8,8 +8,6 @@ import asyncssh
 
 from uptui.host.flow import READ_SIZE, TURNS
 
-CHANNEL_PACKET: Final = 32768
-"""Bytes written to the channel at once: what most clients take in one packet."""
 SOCKET_HIGH: Final = 256 * 1024
 """Bytes waiting for a slow socket before the client is slowed; its window comes on top."""
 CHANNEL_HIGH: Final = 128 * 1024
@@ -161,8 +159,7 @@ class Bridge(asyncssh.SSHTCPSession[bytes]):
         if channel is None or channel.is_closing():
             return
         self._counter.count_sent(len(view))
-        for at in range(0, len(view), CHANNEL_PACKET):
-            channel.write(bytes(view[at : at + CHANNEL_PACKET]))
+        channel.write(bytes(view))
 
     def socket_eof(self) -> None:
         """The socket sends no more."""

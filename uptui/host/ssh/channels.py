@@ -99,14 +99,14 @@ class TunedChannel(SSHChannel[bytes]):
         try:
             while pending and self._send_window and not wire.blocked:
                 view, datatype = pending[0]
-                size = min(len(view), self._send_window, self._send_pktsize)
-                if size == len(view):
+                room = view[: self._send_window]
+                sent = wire.send_channel_data(number, datatype, room, self._send_pktsize)
+                if sent == len(view):
                     del pending[0]
                 else:
-                    pending[0] = (view[size:], datatype)
-                self._send_buf_len -= size
-                self._send_window -= size
-                wire.send_channel_data(number, datatype, view[:size])
+                    pending[0] = (view[sent:], datatype)
+                self._send_buf_len -= sent
+                self._send_window -= sent
         finally:
             wire.uncork()
 

@@ -6,6 +6,7 @@ QUIET_AFTER_EXIT. The daemon's later output is read and dropped: SIGPIPE shall n
 """
 
 import asyncio
+import contextlib
 import fcntl
 import os
 from collections.abc import Callable
@@ -44,6 +45,21 @@ class _Orphan:
         """The daemon has closed it."""
 
 
+class _Pipe:
+    """Holds more once it was found full."""
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+        self._usual = True
+
+    def found_full(self) -> None:
+        command = getattr(fcntl, "F_SETPIPE_SZ", None)
+        if self._usual and command is not None:
+            self._usual = False
+            with contextlib.suppress(OSError):  # the user's share of pipe memory is used up
+                fcntl.fcntl(self._fd, command, PIPE_SIZE)
+
+
 class PipedProcess:
     """A running program; `on_exit` comes once, after its last output."""
 
@@ -80,7 +96,13 @@ class PipedProcess:
         finally:
             for fd in theirs:
                 os.close(fd)
-        self._input = Drain(ours[0], on_full=_enlarging(ours[0], on_full), on_room=on_room)
+        pipe = _Pipe(ours[0])
+
+        def filled() -> None:
+            pipe.found_full()
+            on_full()
+
+        self._input = Drain(ours[0], on_full=filled, on_room=on_room)
         self._sources = [
             Source(ours[1], self._watched(ours[1], on_stdout), self._ended),
             Source(ours[2], self._watched(ours[2], on_stderr), self._ended),
@@ -129,13 +151,11 @@ class PipedProcess:
             hang_up(self._child.pid, self._inodes)
 
     def _watched(self, fd: int, deliver: Callable[[bytes], None]) -> Callable[[bytes], None]:
-        usual = True
+        pipe = _Pipe(fd)
 
         def received(data: bytes) -> None:
-            nonlocal usual
-            if usual and len(data) >= USUAL_PIPE:
-                usual = False
-                _enlarge(fd)
+            if len(data) >= USUAL_PIPE:
+                pipe.found_full()
             deliver(data)
             if self._status is not None:
                 self._expect_silence()
@@ -202,27 +222,3 @@ def _pipes() -> tuple[list[int], list[int]]:
             os.close(pair[1])
         raise
     return [pairs[0][1], pairs[1][0], pairs[2][0]], [pairs[0][0], pairs[1][1], pairs[2][1]]
-
-
-def _enlarging(fd: int, on_full: Callable[[], None]) -> Callable[[], None]:
-    """`on_full`, but the pipe holds more from then on."""
-    usual = True
-
-    def filled() -> None:
-        nonlocal usual
-        if usual:
-            usual = False
-            _enlarge(fd)
-        on_full()
-
-    return filled
-
-
-def _enlarge(fd: int) -> None:
-    command = getattr(fcntl, "F_SETPIPE_SZ", None)
-    if command is None:
-        return
-    try:
-        fcntl.fcntl(fd, command, PIPE_SIZE)
-    except OSError:
-        return  # the user's share of pipe memory is used up: the usual size works too

@@ -9,7 +9,6 @@ import asyncio
 import os
 import socket
 import struct
-import time
 from collections.abc import Sequence
 from typing import Any, Final, Protocol, cast
 
@@ -20,45 +19,27 @@ from asyncssh.constants import (
     MSG_CHANNEL_DATA,
     MSG_CHANNEL_EXTENDED_DATA,
     MSG_GLOBAL_REQUEST,
-    MSG_IGNORE,
-    MSG_KEXINIT,
 )
-from asyncssh.encryption import GCMEncryption
 from asyncssh.packet import SSHPacket, String, UInt32
 
 from uptui import __version__
 from uptui.host.ssh.channels import SessionChannel, TCPChannel, TunedChannel, UNIXChannel
-from uptui.host.ssh.gcm import TAG_SIZE, PacketCipher
 from uptui.host.ssh.settings import SSHSettings
 from uptui.polling import PACE
-from uptui.sshoffer import (
-    CLIENT_SIGNATURES,
-    MACS,
-    OFFER_WAIT,
-    SIGNATURES,
-    ciphers,
-    has_aes,
-    key_exchanges,
-    preferred,
-    puts_ctr_first,
-)
+from uptui.ssh.gcm import PacketCipher
+from uptui.ssh.offer import CLIENT_SIGNATURES, MACS, SIGNATURES, ciphers, has_aes, key_exchanges
+from uptui.ssh.packets import LENGTH_SIZE, REKEY_BYTES, PacketConnection
 
 MAX_PACKET: Final = 64 * 1024
 """Largest data packet that clients may send, in bytes."""
-REKEY_BYTES: Final = 4 << 30
-"""Bytes sent under one key; AES-GCM and ChaCha20 bear far more (RFC 4344, OpenSSH's default)."""
 REKEY_SECONDS: Final = 3600
 QUICK_ACKS: Final = 24
 """Reads whose acknowledgement is not delayed: a client's handshake comes in small pieces."""
-WRITE_SIZE: Final = 256 * 1024
-"""Bytes gathered for one write to the socket."""
 _DATA: Final = struct.Struct(">BBII")
 """Padding length, type, channel, length of the data: the start of a decrypted CHANNEL_DATA."""
 _EXTENDED: Final = struct.Struct(">BBIII")
-_LENGTH: Final = 4
 _BLOCK: Final = 16
 _MIN_PADDING: Final = 4
-_EMPTY: Final = String(b"")
 _QUICKACK: Final = getattr(socket, "TCP_QUICKACK", None)
 
 
@@ -129,7 +110,7 @@ def _show_host_keys(made: SSHServerConnectionOptions, host_keys: Sequence[asyncs
                 made.all_server_host_keys[pair.public_data] = pair
 
 
-class Wire(SSHServerConnection):
+class Wire(PacketConnection, SSHServerConnection):
     """One SSH transport on a connected socket."""
 
     def __init__(
@@ -146,10 +127,6 @@ class Wire(SSHServerConnection):
         self._quick_acks = QUICK_ACKS
         self._socket: socket.socket | None = None
         self._kex_name = ""
-        self._offer: asyncio.TimerHandle | None = None
-        self._corks = 0
-        self._gathered: list[bytes] = []
-        self._gathered_size = 0
         self._heard = loop.time()
 
     @property
@@ -195,41 +172,12 @@ class Wire(SSHServerConnection):
             self._quick_acks -= 1
             self._socket.setsockopt(socket.IPPROTO_TCP, _QUICKACK, 1)
         PACE.asked(len(data))
-        self.cork()
-        try:
-            super().data_received(data, datatype)
-        finally:
-            self.uncork()
-
-    def cork(self) -> None:
-        """Gather what is sent until `uncork` into few writes; may be nested."""
-        self._corks += 1
-
-    def uncork(self) -> None:
-        self._corks -= 1
-        if not self._corks:
-            self._flush()
-
-    def _send(self, data: bytes) -> None:
-        if not self._corks:
-            super()._send(data)
-            return
-        self._gathered.append(data)
-        self._gathered_size += len(data)
-        if self._gathered_size >= WRITE_SIZE:
-            self._flush()
+        super().data_received(data, datatype)
 
     def _flush(self) -> None:
         if self._gathered:
-            data = b"".join(self._gathered)
             PACE.answered(self._gathered_size)
-            self._gathered.clear()
-            self._gathered_size = 0
-            super()._send(data)
-
-    def _force_close(self, exc: Exception | None) -> None:
-        self._flush()
-        super()._force_close(exc)
+        super()._flush()
 
     @property
     def blocked(self) -> bool:
@@ -249,12 +197,6 @@ class Wire(SSHServerConnection):
                 return
             if isinstance(channel, TunedChannel):
                 channel.transport_ready()
-
-    def send_packet(self, pkttype: int, *args: bytes, handler: Any = None) -> None:
-        """Send a packet, without the empty IGNORE before it that only CBC ciphers need."""
-        if pkttype == MSG_IGNORE and args == (_EMPTY,):
-            return
-        super().send_packet(pkttype, *args, handler=handler)
 
     def create_server_channel(
         self, encoding: str | None = "", errors: str = "", window: int = 0, max_pktsize: int = 0
@@ -322,56 +264,43 @@ class Wire(SSHServerConnection):
         if isinstance(chan, SessionChannel) and not self.is_closed():
             self._hooks.x11_released(chan)
 
-    def _send_kexinit(self) -> None:
-        """Offer algorithms; to an OpenSSH that puts CTR before GCM, once its own offer is here.
-
-        The client's order decides. Where it can do AES-GCM, CTR is then left out; who asks for CTR
-        alone still gets it.
-        """
-        waits = puts_ctr_first(self._client_version)
-        if self._session_id or not waits or not has_aes():
-            super()._send_kexinit()
-        else:
-            self._offer = self._loop.call_later(OFFER_WAIT, self._make_offer)
-
-    def _make_offer(self) -> None:
-        if self._offer is not None:
-            self._offer.cancel()
-            self._offer = None
-            super()._send_kexinit()
-
-    async def _process_kexinit(self, pkttype: int, pktid: int, packet: SSHPacket) -> None:
-        if self._offer is not None:
-            self._enc_algs = preferred(self._enc_algs, packet.get_remaining_payload())
-            self._make_offer()
-        await super()._process_kexinit(pkttype, pktid, packet)
-
     _packet_handlers = {  # noqa: RUF012 - asyncssh's own table, with our method in it
-        **SSHServerConnection._packet_handlers,  # noqa: SLF001
+        **PacketConnection._packet_handlers,  # noqa: SLF001
         MSG_GLOBAL_REQUEST: _process_global_request,
-        MSG_KEXINIT: _process_kexinit,
     }
 
     def send_newkeys(self, k: bytes, h: bytes) -> None:
         if self._kex is not None:
             self._kex_name = self._kex.algorithm.decode("ascii")
         super().send_newkeys(k, h)
-        self._send_encryption = _adopted(self._send_encryption)
-        self._next_recv_encryption = _adopted(self._next_recv_encryption)
         self._wake_channels()
 
-    def send_channel_data(self, channel: int, datatype: int | None, data: memoryview) -> None:
-        """Send one data packet of at most the client's packet size."""
-        cipher = self._send_encryption
-        if not isinstance(cipher, PacketCipher) or not self._settled():
-            head = UInt32(channel) if datatype is None else UInt32(channel) + UInt32(datatype)
-            self.send_packet(
-                MSG_CHANNEL_DATA if datatype is None else MSG_CHANNEL_EXTENDED_DATA,
-                head + String(bytes(data)),
-            )
-            return
+    def send_channel_data(
+        self, channel: int, datatype: int | None, data: memoryview, packet_size: int
+    ) -> int:
+        """Send bytes in packets of at most `packet_size`, and say how many.
+
+        They are fewer than all once the transport is full or keys are exchanged.
+        """
+        cipher = self.sealing
+        sent, size = 0, len(data)
+        while sent < size and not self.blocked:
+            piece = data[sent : sent + packet_size]
+            if cipher is not None:
+                self._seal_data(cipher, channel, datatype, piece)
+            else:
+                head = UInt32(channel) if datatype is None else UInt32(channel) + UInt32(datatype)
+                kind = MSG_CHANNEL_DATA if datatype is None else MSG_CHANNEL_EXTENDED_DATA
+                self.send_packet(kind, head + String(bytes(piece)))
+            sent += len(piece)
+        return sent
+
+    def _seal_data(
+        self, cipher: PacketCipher, channel: int, datatype: int | None, data: memoryview
+    ) -> None:
+        """Send one packet past asyncssh."""
         size = len(data)
-        head_size = 10 if datatype is None else 14
+        head_size = _DATA.size if datatype is None else _EXTENDED.size
         padding = -(head_size + size) % _BLOCK
         if padding < _MIN_PADDING:
             padding += _BLOCK
@@ -379,51 +308,12 @@ class Wire(SSHServerConnection):
             head = _DATA.pack(padding, MSG_CHANNEL_DATA, channel, size)
         else:
             head = _EXTENDED.pack(padding, MSG_CHANNEL_EXTENDED_DATA, channel, datatype, size)
-        length = UInt32(head_size + size + padding)
-        self._send(length)
-        self._send(cipher.seal(length, b"".join((head, data, os.urandom(padding)))))
-        self._send_seq = (self._send_seq + 1) & 0xFFFFFFFF
-        self._rekey_bytes_sent: int = self._rekey_bytes_sent + head_size + size + padding
+        length = (head_size + size + padding).to_bytes(LENGTH_SIZE, "big")
+        self.gather(length, cipher.seal(length, b"".join((head, data, os.urandom(padding)))))
 
-    def _settled(self) -> bool:
-        """Whether no key exchange is going on or due."""
-        if not (self._kex_complete and self._auth_complete):
-            return False
-        return self._rekey_bytes_sent < REKEY_BYTES and time.monotonic() < self._rekey_time
-
-    def _recv_pkthdr(self) -> bool:
-        """Take data packets straight from the buffer; leave every other one to asyncssh."""
-        cipher = self._recv_encryption
-        if not isinstance(cipher, PacketCipher):
-            return super()._recv_pkthdr()
-        buffer = self._inpbuf
-        view = memoryview(buffer)
-        start, end = 0, len(buffer)
-        while end - start >= _LENGTH:
-            header = view[start : start + _LENGTH]
-            size = int.from_bytes(header, "big")
-            if size > self._max_recv_pktlen:
-                raise asyncssh.ProtocolError("Max packet size exceeded")
-            stop = start + _LENGTH + size + TAG_SIZE
-            if stop > end:
-                break
-            packet = cipher.open(header, view[start + _LENGTH : stop])
-            if packet is None:
-                raise asyncssh.MACError("MAC verification failed")
-            start = stop
-            if not self._take_data(packet):
-                self._inpbuf = buffer[start:]
-                cipher.opened = packet
-                self._packet = b""
-                self._pktlen = self._recv_blocksize - _LENGTH - self._recv_macsize
-                return self._recv_packet()
-            if self._transport is None:
-                return False
-        self._inpbuf = buffer[start:]
-        return False
-
-    def _take_data(self, packet: bytes) -> bool:
-        """Deliver a well-formed CHANNEL_DATA packet; False leaves it and its fault to asyncssh."""
+    def take_packet(self, header: bytes, packet: bytes) -> bool:
+        """Deliver a well-formed CHANNEL_DATA packet."""
+        del header
         if len(packet) < _DATA.size or not self._auth_complete:
             return False
         padding, kind, number, size = _DATA.unpack_from(packet)
@@ -432,8 +322,7 @@ class Wire(SSHServerConnection):
         channel = self._all_channels.get(number)
         if not isinstance(channel, TunedChannel) or not channel.take_data(packet[10 : 10 + size]):
             return False
-        self._auth_final = True
-        self._recv_seq = (self._recv_seq + 1) & 0xFFFFFFFF
+        self.taken()
         return True
 
     def _reset_keepalive_timer(self) -> None:
@@ -458,11 +347,3 @@ class Wire(SSHServerConnection):
     @property
     def _hooks(self) -> Owner:
         return cast("Owner", self._owner)
-
-
-def _adopted(encryption: Any) -> Any:
-    """Our cipher in place of asyncssh's AES-GCM, going on where that one is; others stay."""
-    if type(encryption) is not GCMEncryption:
-        return encryption
-    inner = encryption._cipher  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
-    return PacketCipher(inner._key, inner._iv)  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]

@@ -18,8 +18,6 @@ from uptui.host.ssh.sftp.handles import OpenFile
 from uptui.host.ssh.sftp.inbox import Inbox
 from uptui.host.ssh.sftp.wire import Kind, Reader, Status
 
-CHANNEL_PACKET: Final = 32768
-"""Bytes that most clients take in one channel packet; replies are cut at this size."""
 TURN: Final = 0.004
 """Seconds of requests before other connections get their turn."""
 SLOW: Final = 0.02
@@ -232,13 +230,8 @@ class SftpSession:
             self._work()
 
     def _reply(self, data: bytes) -> None:
-        """Write in pieces of a channel packet, so that asyncssh need not cut them."""
         self._counter.count_sent(len(data))
-        if len(data) <= CHANNEL_PACKET:
-            self._channel.write(data)
-            return
-        for at in range(0, len(data), CHANNEL_PACKET):
-            self._channel.write(data[at : at + CHANNEL_PACKET])
+        self._channel.write(data)
 
     def _read(self, number: int, reader: Reader) -> None:
         handle, offset, size = reader.string(), reader.u64(), reader.u32()
@@ -273,12 +266,7 @@ class SftpSession:
             return
         self._files.count_read(opened, len(data))
         self._show(opened)
-        head = wire.data_head(number, len(data))
-        self._counter.count_sent(len(head) + len(data))
-        first = CHANNEL_PACKET - len(head)
-        self._channel.write(head + data[:first])
-        for at in range(first, len(data), CHANNEL_PACKET):
-            self._channel.write(data[at : at + CHANNEL_PACKET])
+        self._reply(wire.data_head(number, len(data)) + data)
 
 
 class _Work(Protocol):

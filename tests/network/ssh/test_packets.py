@@ -1,0 +1,135 @@
+"""Canaries for `uptui.ssh.packets`, and what moves packets past asyncssh."""
+
+# pyright: reportPrivateUsage=false
+
+import asyncio
+import inspect
+import socket
+from typing import Any
+
+import asyncssh
+import pytest
+from asyncssh.connection import SSHConnection
+from asyncssh.constants import MSG_IGNORE, MSG_KEXINIT
+from asyncssh.crypto.cipher import GCMCipher
+from asyncssh.encryption import GCMEncryption
+
+from tests.network.ssh.conftest import until
+from uptui.ssh.gather import MOST, write_all
+from uptui.ssh.gcm import PacketCipher
+
+
+def source_of(method: object) -> str:
+    return inspect.getsource(method)  # type: ignore[arg-type]
+
+
+def test_the_pinned_version() -> None:
+    assert asyncssh.__version__ == "2.24.1"
+
+
+@pytest.mark.parametrize(
+    ("owner", "name", "parameters"),
+    [
+        (SSHConnection, "data_received", ["data", "datatype"]),
+        (SSHConnection, "send_packet", ["pkttype", "args", "handler"]),
+        (SSHConnection, "_send", ["data"]),
+        (SSHConnection, "_force_close", ["exc"]),
+        (SSHConnection, "_recv_data", []),
+        (SSHConnection, "_recv_pkthdr", []),
+        (SSHConnection, "_recv_packet", []),
+        (SSHConnection, "_send_kexinit", []),
+        (SSHConnection, "_process_kexinit", ["_pkttype", "_pktid", "packet"]),
+        (SSHConnection, "send_newkeys", ["k", "h"]),
+        (GCMEncryption, "decrypt_packet", ["seq", "first", "rest", "header_len", "mac"]),
+    ],
+)
+def test_methods_are_where_they_were(owner: Any, name: str, parameters: list[str]) -> None:
+    assert list(inspect.signature(getattr(owner, name)).parameters)[1:] == parameters
+
+
+@pytest.mark.parametrize(
+    ("owner", "names"),
+    [
+        (
+            SSHConnection,
+            "_inpbuf _packet _pktlen _recv_handler _recv_seq _recv_encryption _recv_blocksize "
+            "_recv_macsize _next_recv_encryption _send_encryption _send_seq _rekey_bytes "
+            "_rekey_bytes_sent _rekey_time _kex_complete _session_id _client_version _enc_algs "
+            "_auth_complete _auth_final _max_recv_pktlen _transport",
+        ),
+        (GCMCipher, "_key _iv"),
+    ],
+)
+def test_attributes_are_what_they_were(owner: Any, names: str) -> None:
+    used = set(owner.__init__.__code__.co_names)
+    assert set(names.split()) <= used
+
+
+def test_bytes_received_wait_in_one_buffer() -> None:
+    assert "self._inpbuf += data" in source_of(SSHConnection.data_received)
+    assert "while self._inpbuf and self._recv_handler():" in source_of(SSHConnection._recv_data)
+    assert "self._recv_handler = lambda: False" in source_of(SSHConnection._recv_packet)
+
+
+def test_an_offer_is_made_once_the_clients_version_is_known_and_can_be_narrowed() -> None:
+    received = source_of(SSHConnection._recv_version)
+    assert received.index("self._client_version = version") < received.index("_send_kexinit()")
+    assert "self._enc_algs" in source_of(SSHConnection._send_kexinit)
+    assert MSG_KEXINIT in SSHConnection._packet_handlers
+    assert "self._session_id" in source_of(SSHConnection.send_newkeys)
+
+
+def test_ignores_can_be_left_out() -> None:
+    assert "self.send_packet(MSG_IGNORE, String(b''))" in source_of(SSHConnection.send_packet)
+    assert MSG_IGNORE == 2
+
+
+def test_our_cipher_speaks_as_asyncsshs_does() -> None:
+    key, iv = bytes(range(16)), bytes(range(12))
+    theirs = GCMEncryption(GCMCipher("aes128-gcm", key, iv))
+    ours = PacketCipher(key, iv)
+    header = (32).to_bytes(4, "big")
+    for number in range(3):
+        plain = bytes([number]) * 32
+        assert b"".join(theirs.encrypt_packet(number, header, plain)) == b"".join(
+            ours.encrypt_packet(number, header, plain)
+        )
+
+
+def test_a_forged_packet_is_found() -> None:
+    key, iv = bytes(16), bytes(12)
+    sealed = bytearray(PacketCipher(key, iv).seal(b"head", b"x" * 32))
+    sealed[3] ^= 1
+    assert PacketCipher(key, iv).open(b"head", sealed) is None
+
+
+async def gathered(pieces: list[bytes]) -> tuple[bytes, int]:
+    """What arrives of `pieces`, and how many bytes the transport had to keep."""
+    ours, theirs = socket.socketpair()
+    loop = asyncio.get_running_loop()
+    transport, _ = await loop.create_connection(asyncio.Protocol, sock=ours)
+    theirs.setblocking(False)
+    transport.write(b"first")
+    write_all(transport, pieces)
+    kept = transport.get_write_buffer_size()
+    got = bytearray()
+    wanted = 5 + sum(len(piece) for piece in pieces)
+    while len(got) < wanted:
+        got += await loop.sock_recv(theirs, 1 << 20)
+    write_all(transport, [b"a", b"b"])
+    got += await loop.sock_recv(theirs, 2)
+    transport.abort()
+    theirs.close()
+    await until(transport.is_closing)
+    write_all(transport, [b"lost"])
+    return bytes(got), kept
+
+
+@pytest.mark.parametrize(
+    "sizes", [[1, 2, 3], [0, 1, 0], [70_000] * 40, [1] * (MOST + 1), [3_000_000, 1, 3_000_000]]
+)
+async def test_pieces_arrive_in_order_however_much_the_socket_takes(sizes: list[int]) -> None:
+    pieces = [bytes([number % 251]) * size for number, size in enumerate(sizes)]
+    got, kept = await gathered(pieces)
+    assert got == b"first" + b"".join(pieces) + b"ab"
+    assert (kept > 0) == (sum(sizes) > 1_000_000)

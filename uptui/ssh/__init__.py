@@ -1,0 +1,1 @@
+"""What the SSH servers of host and relay share: their offer, and how packets are moved."""

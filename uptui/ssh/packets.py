@@ -1,0 +1,212 @@
+"""An asyncssh connection that moves packets with few copies and few system calls.
+
+asyncssh cuts the received bytes anew for each packet and writes each packet by itself. Here packets
+are opened where they lie, and what is sent while one read is served leaves in one write. With
+`forwarding` and `host.ssh.wire` the only user of asyncssh.SSHConnection's internals; each has a
+canary in tests/network/ssh/test_packets.py, which fails when upstream moves it.
+"""
+
+import asyncio
+import time
+from typing import Any, Final
+
+import asyncssh
+from asyncssh.connection import SSHConnection
+from asyncssh.constants import MSG_IGNORE, MSG_KEXINIT
+from asyncssh.encryption import GCMEncryption
+from asyncssh.packet import SSHPacket, String
+
+from uptui.ssh.gather import write_all
+from uptui.ssh.gcm import TAG_SIZE, PacketCipher
+from uptui.ssh.offer import OFFER_WAIT, has_aes, preferred, puts_ctr_first
+
+WRITE_SIZE: Final = 256 * 1024
+"""Bytes gathered for one write to the transport."""
+REKEY_BYTES: Final = 4 << 30
+"""Bytes sent under one key; AES-GCM and ChaCha20 bear far more (RFC 4344, OpenSSH's default)."""
+LENGTH_SIZE: Final = 4
+_EMPTY: Final = String(b"")
+
+
+class PacketConnection(SSHConnection):
+    """Comes before asyncssh's SSHServerConnection or SSHClientConnection among the bases."""
+
+    def __init__(self, *args: Any, **rest: Any) -> None:
+        super().__init__(*args, **rest)  # pyright: ignore[reportUnknownMemberType]
+        self._corks = 0
+        self._gathered: list[bytes] = []
+        self._gathered_size = 0
+        self._offer: asyncio.TimerHandle | None = None
+
+    def take_packet(self, header: bytes, packet: bytes) -> bool:
+        """Deal with a packet and call `taken`; False leaves it and its faults to asyncssh.
+
+        `header` is its length; `packet`, decrypted, begins with its padding's length (RFC 4253,
+        section 6).
+        """
+        raise NotImplementedError
+
+    # Receiving
+
+    def data_received(self, data: bytes, datatype: int | None = None) -> None:
+        """Take bytes from the transport; only the packet that lies across two reads is copied."""
+        self.cork()
+        try:
+            missing = self._missing()
+            if not 0 < missing < len(data):
+                super().data_received(data, datatype)
+                return
+            super().data_received(data[:missing], datatype)
+            if self._inpbuf:  # asyncssh waits for something: it keeps what comes
+                super().data_received(data[missing:], datatype)
+            else:
+                self._inpbuf = memoryview(data)[missing:]
+                self._recv_data()
+        finally:
+            self.uncork()
+
+    def _missing(self) -> int:
+        """How many bytes the packet begun lacks; 0 when that cannot be said."""
+        held = len(self._inpbuf)
+        if held < LENGTH_SIZE or not isinstance(self._recv_encryption, PacketCipher):
+            return 0
+        size = int.from_bytes(self._inpbuf[:LENGTH_SIZE], "big")
+        return LENGTH_SIZE + size + TAG_SIZE - held
+
+    def _recv_pkthdr(self) -> bool:
+        """Offer packets to `take_packet` straight from the buffer, the others to asyncssh."""
+        cipher = self._recv_encryption
+        if not isinstance(cipher, PacketCipher):
+            self._inpbuf = bytes(self._inpbuf)
+            return super()._recv_pkthdr()
+        view = memoryview(self._inpbuf)
+        start, end = 0, len(view)
+        while end - start >= LENGTH_SIZE:
+            header = bytes(view[start : start + LENGTH_SIZE])
+            size = int.from_bytes(header, "big")
+            if size > self._max_recv_pktlen:
+                raise asyncssh.ProtocolError("Max packet size exceeded")
+            stop = start + LENGTH_SIZE + size + TAG_SIZE
+            if stop > end:
+                break
+            packet = cipher.open(header, view[start + LENGTH_SIZE : stop])
+            if packet is None:
+                raise asyncssh.MACError("MAC verification failed")
+            start = stop
+            if not self.take_packet(header, packet):
+                self._inpbuf = bytes(view[start:])
+                cipher.opened = packet
+                self._packet = b""
+                self._pktlen = self._recv_blocksize - LENGTH_SIZE - self._recv_macsize
+                return self._recv_packet()
+            if self._transport is None:
+                return False
+        self._inpbuf = bytes(view[start:])
+        return False
+
+    def taken(self) -> None:
+        """Count a packet received that asyncssh does not see."""
+        self._auth_final = True
+        self._recv_seq = (self._recv_seq + 1) & 0xFFFFFFFF
+
+    # Sending
+
+    def cork(self) -> None:
+        """Gather what is sent until `uncork` into few writes; may be nested."""
+        self._corks += 1
+
+    def uncork(self) -> None:
+        self._corks -= 1
+        if not self._corks:
+            self._flush()
+
+    @property
+    def sealing(self) -> PacketCipher | None:
+        """The cipher for packets sent past asyncssh; None while keys are or must be exchanged."""
+        cipher = self._send_encryption
+        if not isinstance(cipher, PacketCipher) or not (self._kex_complete and self._auth_complete):
+            return None
+        if self._rekey_bytes_sent >= self._rekey_bytes or time.monotonic() >= self._rekey_time:
+            return None
+        return cipher
+
+    def gather(self, length: bytes, sealed: bytes) -> None:
+        """Send a packet that `sealing` has sealed."""
+        self._gathered.append(length)
+        self._gathered.append(sealed)
+        size = len(sealed)
+        self._gathered_size += LENGTH_SIZE + size
+        self._send_seq = (self._send_seq + 1) & 0xFFFFFFFF
+        self._rekey_bytes_sent: int = self._rekey_bytes_sent + size - TAG_SIZE
+        if not self._corks or self._gathered_size >= WRITE_SIZE:
+            self._flush()
+
+    def send_packet(self, pkttype: int, *args: bytes, handler: Any = None) -> None:
+        """Send a packet, without the empty IGNORE before it that only CBC ciphers need."""
+        if pkttype == MSG_IGNORE and args == (_EMPTY,):
+            return
+        super().send_packet(pkttype, *args, handler=handler)
+
+    def _send(self, data: bytes) -> None:
+        if not self._corks:
+            super()._send(data)
+            return
+        self._gathered.append(data)
+        self._gathered_size += len(data)
+        if self._gathered_size >= WRITE_SIZE:
+            self._flush()
+
+    def _flush(self) -> None:
+        if self._gathered:
+            parts, self._gathered, self._gathered_size = self._gathered, [], 0
+            if self._transport is not None:
+                write_all(self._transport, parts)
+
+    def _force_close(self, exc: Exception | None) -> None:
+        self._flush()
+        super()._force_close(exc)
+
+    # Key exchange
+
+    def send_newkeys(self, k: bytes, h: bytes) -> None:
+        super().send_newkeys(k, h)
+        self._send_encryption = _adopted(self._send_encryption)
+        self._next_recv_encryption = _adopted(self._next_recv_encryption)
+
+    def _send_kexinit(self) -> None:
+        """Offer algorithms; to an OpenSSH that puts CTR before GCM, once its own offer is here.
+
+        The client's order decides. Where it can do AES-GCM, CTR is then left out; who asks for CTR
+        alone still gets it.
+        """
+        waits = self.is_server() and has_aes() and puts_ctr_first(self._client_version)
+        if self._session_id or not waits:
+            super()._send_kexinit()
+        else:
+            self._offer = self._loop.call_later(OFFER_WAIT, self._make_offer)
+
+    def _make_offer(self) -> None:
+        if self._offer is not None:
+            self._offer.cancel()
+            self._offer = None
+            if self._transport is not None:
+                super()._send_kexinit()
+
+    async def _process_kexinit(self, pkttype: int, pktid: int, packet: SSHPacket) -> None:
+        if self._offer is not None:
+            self._enc_algs = preferred(self._enc_algs, packet.get_remaining_payload())
+            self._make_offer()
+        await super()._process_kexinit(pkttype, pktid, packet)
+
+    _packet_handlers = {  # noqa: RUF012 - asyncssh's own table, with our method in it
+        **SSHConnection._packet_handlers,  # noqa: SLF001
+        MSG_KEXINIT: _process_kexinit,
+    }
+
+
+def _adopted(encryption: Any) -> Any:
+    """Our cipher in place of asyncssh's AES-GCM, going on where that one is; others stay."""
+    if type(encryption) is not GCMEncryption:
+        return encryption
+    inner = encryption._cipher  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+    return PacketCipher(inner._key, inner._iv)  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
