@@ -1,7 +1,9 @@
 """A program on its own pseudo-terminal; knows nothing of SSH channels or of who watches."""
 
 import asyncio
+import contextlib
 import fcntl
+import grp
 import os
 import signal
 import struct
@@ -18,6 +20,8 @@ MAX_SIZE: Final = 65535
 """Largest number of columns or rows that a terminal can be given (struct winsize)."""
 TAIL_BYTES: Final = 1024 * 1024
 """Output still read after the program has ended, while something else holds its terminal."""
+TTY_GROUP: Final = "tty"
+TTY_MODE: Final = 0o620
 
 
 @dataclass(frozen=True)
@@ -173,11 +177,19 @@ def _open_terminal(size: Size, modes: Mapping[int, int]) -> tuple[int, str, int]
     try:
         fcntl.ioctl(slave, termios.TIOCSWINSZ, size.packed())
         apply_modes(slave, modes)
+        _let_others_write(slave)
         return master, os.ttyname(slave), slave
     except BaseException:
         os.close(master)
         os.close(slave)
         raise
+
+
+def _let_others_write(slave: int) -> None:
+    """To the group `tty`, for write(1) and wall(1), as sshd does where it may (pty_setowner)."""
+    with contextlib.suppress(KeyError, OSError):
+        os.fchown(slave, -1, grp.getgrnam(TTY_GROUP).gr_gid)
+        os.fchmod(slave, TTY_MODE)
 
 
 def _with_tty(program: Program, device: str) -> Program:

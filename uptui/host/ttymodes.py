@@ -30,6 +30,10 @@ _FLAGS: Final = (
     (_CFLAG, _CONTROL),
 )
 _SPEEDS: Final = {128: _ISPEED, 129: _OSPEED}
+_VALUE: Final = 4
+"""Bytes of a value, after its opcode."""
+_RESERVED: Final = 160
+"""From this opcode on values may have any size; 0 ends the list."""
 _DISABLED: Final = 255
 """On the wire: this control character is off."""
 _FALLBACK_IUTF8: Final = 0x4000
@@ -41,6 +45,17 @@ def _constant(name: str) -> int | None:
     if value is None and name == "IUTF8" and sys.platform == "linux":
         return _FALLBACK_IUTF8
     return value
+
+
+def read_modes(encoded: bytes) -> dict[int, int]:
+    """Opcodes and values of a request, up to its end or to what cannot be read, as sshd."""
+    modes: dict[int, int] = {}
+    for at in range(0, len(encoded) - _VALUE, 1 + _VALUE):
+        opcode = encoded[at]
+        if not 0 < opcode < _RESERVED:
+            break
+        modes[opcode] = int.from_bytes(encoded[at + 1 : at + 1 + _VALUE], "big")
+    return modes
 
 
 def apply_modes(fd: int, modes: Mapping[int, int]) -> None:

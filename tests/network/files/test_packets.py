@@ -125,6 +125,28 @@ async def test_the_real_path_behind_a_link_to_nothing(box: Running, packets: Pac
         assert await packets.status(Kind.REALPATH, path) == Status.NO_SUCH_FILE
 
 
+async def test_no_path_is_the_working_directory_for_realpath_only(
+    box: Running, packets: Packets
+) -> None:
+    here = await packets.ask(Kind.REALPATH, text(b"."))
+    assert here[0] == Kind.NAME
+    assert await packets.ask(Kind.REALPATH, text(b"")) == here
+    nothing = text(b"")
+    for kind, rest in (
+        (Kind.STAT, b""), (Kind.LSTAT, b""), (Kind.OPENDIR, b""), (Kind.READLINK, b""),
+        (Kind.OPEN, struct.pack(">II", 1, 0)), (Kind.MKDIR, bytes(4)), (Kind.RMDIR, b""),
+        (Kind.RENAME, text(b"x")), (Kind.SETSTAT, bytes(4)),
+    ):  # fmt: skip
+        assert await packets.status(kind, nothing, rest) == Status.NO_SUCH_FILE, kind
+
+
+async def test_homes(box: Running, packets: Packets) -> None:
+    home = text(b"home-directory")
+    answer, body = await packets.ask(Kind.EXTENDED, home, text(b"root"))
+    assert (answer, text(b"/root") in body) == (Kind.NAME, True)
+    assert await packets.status(Kind.EXTENDED, home, text(b"nobody-here")) == Status.FAILURE
+
+
 async def test_a_packet_that_is_cut_short_ends_the_session_as_sftp_server_would(
     packets: Packets,
 ) -> None:

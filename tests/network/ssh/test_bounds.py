@@ -102,3 +102,28 @@ async def test_channel_requests_of_a_stranger_do_not_pile_up(served: Served) -> 
         await asyncio.wait_for(client.wait_closed(), 10)
     await until(lambda: served.gate.gone != [])
     assert "too many requests wait" in served.gate.gone[0]
+
+
+async def test_a_client_that_takes_tiny_packets_leaves_the_loop_to_the_others(
+    served: Served,
+) -> None:
+    size = 40_000
+    got = bytearray()
+
+    class Session(asyncssh.SSHClientSession[bytes]):
+        def data_received(self, data: bytes, datatype: asyncssh.DataType) -> None:
+            got.extend(data)
+
+    async with stranger(served) as client:
+        channel = cast("Any", asyncssh.channel.SSHClientChannel)(
+            client, asyncio.get_running_loop(), None, None, "strict", 1 << 20, 1
+        )
+        await channel._open(b"session")
+        channel._session = Session()
+        channel.resume_reading()
+        await channel._make_request(b"exec", String(f"head -c {size} /dev/zero"))
+        await until(lambda: len(got) > 0)
+        other = await served.ssh("--", "echo other")
+        assert other.out == b"other\n"
+        assert len(got) < size
+        await until(lambda: len(got) == size)

@@ -1,11 +1,15 @@
 """Terminals: a real controlling terminal with the client's size and modes, as sshd gives it."""
 
+import asyncio
 import contextlib
 import os
 import signal
 from pathlib import Path
+from typing import Any, cast
 
+import asyncssh
 import pytest
+from asyncssh.packet import String, UInt32
 
 from tests.network.ssh.conftest import Served, Server, until
 from tests.network.ssh.terminal import Window, window
@@ -87,6 +91,47 @@ async def test_pty_for_a_command(bash: Served) -> None:
     result = await bash.ssh("-tt", "--", "tty; exit 4", stdin=None)
     assert result.status == 4
     assert result.out.startswith(b"/dev/pts/")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may give a terminal to another group")
+async def test_the_terminal_is_open_to_write_and_wall(bash: Served) -> None:
+    result = await bash.ssh("-tt", "--", "stat -c '%G %a' $(tty)", stdin=None)
+    assert result.out.strip() == b"tty 620"
+
+
+async def ask_for_terminal(served: Served, term: bytes, modes: bytes) -> tuple[bool, bytes]:
+    """Whether a terminal asked for by hand is given, and what the program in it then says."""
+    async with asyncssh.connect(
+        "127.0.0.1", served.port, username="me", known_hosts=None, config=None,
+        client_keys=[str(served.key)], agent_path=None,
+    ) as client:  # fmt: skip
+        channel = cast("Any", asyncssh.channel.SSHClientChannel)(
+            client, asyncio.get_running_loop(), None, None, "strict", 1 << 20, 1 << 15
+        )
+        said = bytearray()
+
+        class Session(asyncssh.SSHClientSession[bytes]):
+            def data_received(self, data: bytes, datatype: asyncssh.DataType) -> None:
+                said.extend(data)
+
+        await channel._open(b"session")
+        channel._session = Session()
+        size = UInt32(91) + UInt32(33) + UInt32(0) + UInt32(0)
+        given = await channel._make_request(b"pty-req", String(term), size, String(modes))
+        await channel._make_request(b"exec", String("echo =$TERM=; stty size; stty -a; echo done"))
+        channel.resume_reading()
+        await until(lambda: b"done" in said or channel.is_closing())
+        return given, bytes(said)
+
+
+@pytest.mark.parametrize("term", ["xtérm", "dumb"])
+async def test_any_term_and_modes_cut_short_are_taken(bash: Served, term: str) -> None:
+    no_echo, cut = bytes([53, 0, 0, 0, 0]), bytes([30, 0, 0])
+    given, said = await ask_for_terminal(bash, term.encode(), no_echo + cut)
+    assert given
+    assert f"={term}=".encode() in said
+    assert b"33 91" in said
+    assert b" -echo " in said.replace(b"\r\n", b" ")
 
 
 async def test_a_paste_of_40_kb_arrives(bash: Served, tmp_path: Path) -> None:

@@ -45,6 +45,7 @@ def test_the_pinned_version() -> None:
         (SSHChannel, "_process_request", ["_pkttype", "_pktid", "packet"]),
         (SSHServerChannel, "_process_exec_request", ["packet"]),
         (SSHServerChannel, "_process_env_request", ["packet"]),
+        (SSHServerChannel, "_process_pty_req_request", ["packet"]),
         (SSHServerChannel, "_start_session", ["command", "subsystem"]),
     ],
 )
@@ -60,6 +61,7 @@ def test_methods_are_where_they_were(owner: Any, name: str, parameters: list[str
             "_kex _kex_complete _client_version _enc_alg_sc _auth_complete _channels _transport "
             "_protocol_factory _keepalive_timer _keepalive_count _username _local_addr _local_port",
         ),
+        (SSHServerChannel, "_term_type"),
         (
             SSHChannel,
             "_conn _session _send_state _send_chan _send_window _send_pktsize _send_buf "

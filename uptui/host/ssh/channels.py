@@ -18,6 +18,7 @@ from asyncssh.misc import ProtocolError
 from asyncssh.packet import Boolean, SSHPacket, String, UInt32
 
 from uptui.host.spawn import ExitStatus
+from uptui.host.ttymodes import read_modes
 
 if TYPE_CHECKING:
     from uptui.host.ssh.wire import Wire
@@ -25,9 +26,16 @@ if TYPE_CHECKING:
 CHANNEL_BUFFER: Final = 512 * 1024
 """Bytes waiting for a channel's window above which its writer is paused."""
 
+PACKETS_A_TURN: Final = 64
+"""Packets sent at once: a whole window of usual ones, but no client may keep the loop busy by
+asking for tiny ones."""
+
 
 class TunedChannel(SSHChannel[bytes]):
     """What all channels share: large writes with few copies, none while the transport is full."""
+
+    _goes_on = False
+    """The rest is sent in the next turn of the loop."""
 
     def write(self, data: bytes, datatype: int | None = None) -> None:
         """Send bytes now or when the client's window and the transport allow."""
@@ -95,11 +103,12 @@ class TunedChannel(SSHChannel[bytes]):
         number = self._send_chan
         if number is None:
             return
+        turn = self._send_pktsize * PACKETS_A_TURN
         wire.cork()
         try:
-            while pending and self._send_window and not wire.blocked:
+            while pending and turn > 0 and self._send_window and not wire.blocked:
                 view, datatype = pending[0]
-                room = view[: self._send_window]
+                room = view[: min(self._send_window, turn)]
                 sent = wire.send_channel_data(number, datatype, room, self._send_pktsize)
                 if sent == len(view):
                     del pending[0]
@@ -107,8 +116,16 @@ class TunedChannel(SSHChannel[bytes]):
                     pending[0] = (view[sent:], datatype)
                 self._send_buf_len -= sent
                 self._send_window -= sent
+                turn -= sent
         finally:
             wire.uncork()
+        if turn <= 0 and pending and not self._goes_on:
+            self._goes_on = True
+            self._loop.call_soon(self._go_on)
+
+    def _go_on(self) -> None:
+        self._goes_on = False
+        self.transport_ready()
 
     def take_data(self, data: bytes) -> bool:
         """Deliver bytes of a data packet; False when it must be judged at length."""
@@ -170,6 +187,21 @@ class SessionChannel(TunedChannel, SSHServerChannel[bytes]):
         command = packet.get_string()
         packet.check_end()
         return self._start_session(command=os.fsdecode(command))
+
+    def _process_pty_req_request(self, packet: SSHPacket) -> bool:
+        """Take a terminal (RFC 4254, 6.2), where asyncssh would end the connection for a TERM that
+        is not ASCII or for modes that are cut short; sshd takes what it can read of both."""
+        term = packet.get_string().decode(errors="replace")
+        width, height = packet.get_uint32(), packet.get_uint32()
+        pixels = packet.get_uint32(), packet.get_uint32()
+        modes = packet.get_string()
+        packet.check_end()
+        if self._term_type is not None:
+            return False
+        if not self._session.pty_requested(term, (width, height, *pixels), read_modes(modes)):
+            return False
+        self._term_type = term
+        return True
 
     def _process_env_request(self, packet: SSHPacket) -> bool:
         wire = cast("Wire", self._conn)

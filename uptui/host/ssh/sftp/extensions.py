@@ -190,7 +190,10 @@ def _expand_path(files: "Files", request: int, reader: Reader) -> bytes:
 def _home_directory(files: "Files", request: int, reader: Reader) -> bytes:
     user = reader.path()
     files.need_any()
-    return files.path_reply(request, files.tree.expand(b"~" + user))
+    try:
+        return files.path_reply(request, files.tree.expand(b"~" + user))
+    except FileNotFoundError:
+        return wire.status_packet(request, Status.FAILURE)
 
 
 def _copy_data(files: "Files", request: int, reader: Reader) -> bytes:

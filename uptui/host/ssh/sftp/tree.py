@@ -71,7 +71,7 @@ class Tree:
 
     def absolute(self, path: bytes) -> bytes:
         """The path from the root of the file system, not normalised."""
-        return os.path.join(self._cwd, path) if path else self._cwd
+        return os.path.join(self._cwd, path)
 
     def expand(self, path: bytes) -> bytes:
         """Replace a leading `~` or `~user`; FileNotFoundError for an unknown user."""
@@ -92,13 +92,19 @@ class Tree:
 
     def at(self, path: bytes, *, follow: bool = True) -> Place:
         """Where `path` leads; `follow` says whether a symlink as last component is followed."""
+        if not path:
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
         full = self.absolute(path)
         if self.root is None:
             return Place(full, follow=follow, real=full)
         return self._walk(full, follow=follow)
 
     def real(self, path: bytes) -> bytes:
-        """The canonical path; its last component need not exist (OpenSSH's sftp_realpath)."""
+        """The canonical path; its last component need not exist (OpenSSH's sftp_realpath).
+
+        No path at all is the working directory here, and nowhere else.
+        """
+        path = path or b"."
         if self.root is not None:
             with self.at(path) as place:
                 return place.real
