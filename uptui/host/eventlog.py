@@ -33,6 +33,8 @@ MAX_QUEUE: Final = 5000
 """Entries that may wait for the disk; the oldest are lost beyond that."""
 GATHER: Final = 0.05
 """Seconds that entries gather before the disk's thread takes them: each of its turns costs ours."""
+PORTION: Final = 64 * 1024
+"""Bytes of one write: each takes the interpreter from the event loop once more."""
 CLOSE_TIMEOUT: Final = 2.0
 """Seconds that closing waits for the disk."""
 FOLLOW_INTERVAL: Final = 0.2
@@ -124,6 +126,7 @@ class EventLog:
         self._reported = ""
         self._lost = 0
         self._files = _Files(path, max_file, max_files)
+        self._portion = min(PORTION, max_file)
         self._queue: deque[bytes] = deque()
         self._wake = threading.Condition()
         self._hurry = threading.Event()
@@ -219,17 +222,37 @@ class EventLog:
                 self._hurry.clear()
                 batch = list(self._queue)
                 self._queue.clear()
-            for line in batch:
-                self._write_one(line)
+            for lines in _portions(batch, self._portion):
+                if not self._written(lines) and len(lines) > 1:
+                    for line in lines:
+                        self._written([line])
 
-    def _write_one(self, line: bytes) -> None:
+    def _written(self, lines: list[bytes]) -> bool:
+        """Whether they are on disk; a single one that is not is lost."""
         try:
-            self._files.write(line)
-            self.problem = ""
+            self._files.write(b"".join(lines))
         except OSError as error:
             self.problem = error.strerror or type(error).__name__
-            with self._wake:
-                self._lost += 1
+            if len(lines) == 1:
+                with self._wake:
+                    self._lost += 1
+            return False
+        self.problem = ""
+        return True
+
+
+def _portions(lines: list[bytes], limit: int) -> Iterator[list[bytes]]:
+    """Lines to be written at once, of at most `limit` bytes unless a single one has more."""
+    portion: list[bytes] = []
+    size = 0
+    for line in lines:
+        if portion and size + len(line) > limit:
+            yield portion
+            portion, size = [], 0
+        portion.append(line)
+        size += len(line)
+    if portion:
+        yield portion
 
 
 def rotated(path: Path, number: int) -> Path:

@@ -23,19 +23,18 @@ class PacketCipher:
         self.opened: bytes | None = None
         """A packet already decrypted, which `decrypt_packet` hands out next."""
 
-    def _nonce(self) -> bytes:
-        nonce = self._fixed + self._counter.to_bytes(8, "big")
-        self._counter = (self._counter + 1) & _COUNTER_MASK
-        return nonce
-
     def seal(self, header: bytes, plain: Buffer) -> bytes:
         """Encrypt `plain` and append the tag that also covers `header`."""
-        return self._aead.encrypt(self._nonce(), plain, header)
+        count = self._counter
+        self._counter = (count + 1) & _COUNTER_MASK
+        return self._aead.encrypt(self._fixed + count.to_bytes(8, "big"), plain, header)
 
     def open(self, header: Buffer, sealed: Buffer) -> bytes | None:
         """Check and decrypt; None when the tag is wrong."""
+        count = self._counter
+        self._counter = (count + 1) & _COUNTER_MASK
         try:
-            return self._aead.decrypt(self._nonce(), sealed, header)
+            return self._aead.decrypt(self._fixed + count.to_bytes(8, "big"), sealed, header)
         except InvalidTag:
             return None
 

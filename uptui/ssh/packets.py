@@ -24,6 +24,8 @@ WRITE_SIZE: Final = 256 * 1024
 """Bytes gathered for one write to the transport."""
 REKEY_BYTES: Final = 4 << 30
 """Bytes sent under one key; AES-GCM and ChaCha20 bear far more (RFC 4344, OpenSSH's default)."""
+LARGE: Final = 16 * 1024
+"""Bytes from which on joining costs more than it saves."""
 LENGTH_SIZE: Final = 4
 _EMPTY: Final = String(b"")
 
@@ -50,8 +52,12 @@ class PacketConnection(SSHConnection):
 
     def data_received(self, data: bytes, datatype: int | None = None) -> None:
         """Take bytes from the transport; only the packet that lies across two reads is copied."""
-        self.cork()
+        self._corks += 1
         try:
+            if not self._inpbuf:
+                self._inpbuf = data
+                self._recv_data()
+                return
             missing = self._missing()
             if not 0 < missing < len(data):
                 super().data_received(data, datatype)
@@ -101,7 +107,7 @@ class PacketConnection(SSHConnection):
                 return self._recv_packet()
             if self._transport is None:
                 return False
-        self._inpbuf = bytes(view[start:])
+        self._inpbuf = bytes(view[start:]) if start < end else b""
         return False
 
     def taken(self) -> None:
@@ -158,8 +164,13 @@ class PacketConnection(SSHConnection):
 
     def _flush(self) -> None:
         if self._gathered:
-            parts, self._gathered, self._gathered_size = self._gathered, [], 0
-            if self._transport is not None:
+            parts, size = self._gathered, self._gathered_size
+            self._gathered, self._gathered_size = [], 0
+            if self._transport is None:
+                return
+            if size < LARGE:
+                self._transport.write(b"".join(parts))
+            else:
                 write_all(self._transport, parts)
 
     def _force_close(self, exc: Exception | None) -> None:

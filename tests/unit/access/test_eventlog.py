@@ -2,12 +2,15 @@
 
 import asyncio
 import json
+import os
 import resource
 import stat
 from pathlib import Path
 
+import pytest
+
 from uptui.core.events import Record
-from uptui.host.eventlog import RING, SHOWN, EventLog, Filter, follow, read_back, rotated
+from uptui.host.eventlog import PORTION, RING, SHOWN, EventLog, Filter, follow, read_back, rotated
 from uptui.protocol.host_api import LogEntry
 from uptui.protocol.names import ClientId
 
@@ -145,4 +148,26 @@ async def test_following_survives_rotation(tmp_path: Path) -> None:
     await asyncio.gather(watcher, return_exceptions=True)
     assert seen == [str(n) for n in range(60)]
     assert rotated(log.path, 1).exists()
+    log.close()
+
+
+def test_entries_that_came_together_are_written_together(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each write takes the interpreter from the event loop, which serves thousands of files."""
+    written: list[int] = []
+    native = os.write
+
+    def counted(fd: int, data: bytes) -> int:
+        written.append(len(data))
+        return native(fd, data)
+
+    monkeypatch.setattr("uptui.host.eventlog.os.write", counted)
+    log = EventLog(tmp_path / "events.jsonl")
+    for n in range(2000):
+        log.append(record(f"entry {n}"))
+    assert log.flush()
+    assert len(log.path.read_text().splitlines()) == 2000
+    assert len(written) < 40
+    assert max(written) <= PORTION
     log.close()

@@ -131,7 +131,11 @@ class TunedChannel(SSHChannel[bytes]):
         """Deliver bytes of a data packet; False when it must be judged at length."""
         if self._recv_state != "open" or len(data) > self._recv_window:
             return False
-        self._accept_data(data)
+        if self._recv_paused or self._send_state in {"close_pending", "closed"}:
+            self._accept_data(data)
+        elif data:
+            self._recv_window -= len(data)
+            self._deliver_data(data, None)
         return True
 
 

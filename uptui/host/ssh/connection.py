@@ -317,7 +317,10 @@ class Connection:
 
 def printable(text: str, limit: int = 300) -> str:
     """Text of a client without control characters, at most `limit` characters long."""
-    clean = "".join(char if char.isprintable() else " " for char in text[: limit + 1]).strip()
+    text = text[: limit + 1]
+    if not text.isprintable():
+        text = "".join(char if char.isprintable() else " " for char in text)
+    clean = text.strip()
     return clean if len(clean) <= limit else clean[: limit - 1] + "…"
 
 

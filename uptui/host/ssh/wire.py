@@ -9,6 +9,7 @@ import asyncio
 import os
 import socket
 import struct
+import time
 from collections.abc import Sequence
 from typing import Any, Final, Protocol, cast
 
@@ -127,7 +128,7 @@ class Wire(PacketConnection, SSHServerConnection):
         self._quick_acks = QUICK_ACKS
         self._socket: socket.socket | None = None
         self._kex_name = ""
-        self._heard = loop.time()
+        self._heard = time.monotonic()
 
     @property
     def user(self) -> str:
@@ -326,11 +327,11 @@ class Wire(PacketConnection, SSHServerConnection):
         return True
 
     def _reset_keepalive_timer(self) -> None:
-        self._heard = self._loop.time()
+        self._heard = time.monotonic()
 
     def _keepalive_timer_callback(self) -> None:
         """Ask for a sign of life when there was none lately, without a timer per read."""
-        quiet = self._loop.time() - self._heard
+        quiet = time.monotonic() - self._heard
         interval = self.settings.keepalive_interval
         if quiet >= interval:
             super()._keepalive_timer_callback()

@@ -31,7 +31,11 @@ WORKERS: Final = 16
 
 _ALWAYS_SLOW: Final = (b"fsync@openssh.com", b"copy-data")
 _NOWAIT: Final = getattr(os, "RWF_NOWAIT", 0)
+_UNSUPPORTED: Final = (errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS, errno.ESPIPE)
+"""Of a file system without RWF_NOWAIT."""
 _workers = ThreadPoolExecutor(WORKERS, "files")
+_scratch = memoryview(bytearray(wire.DATA_HEAD + wire.MAX_READ))
+"""A reply of file content is made here, within one callback of the loop."""
 
 
 class Channel(Protocol):
@@ -112,10 +116,10 @@ class SftpSession:
 
     def _work(self) -> None:
         """Serve whole packets until there are none, the channel is full, or the turn is over."""
-        deadline = self._loop.time() + TURN
+        deadline = time.monotonic() + TURN
         try:
             while self._serve_one():
-                if self._loop.time() > deadline:
+                if time.monotonic() > deadline:
                     self._busy = True
                     self._channel.pause_reading()
                     self._loop.call_soon(self._next_turn)
@@ -204,10 +208,6 @@ class SftpSession:
 
         self._start(work)
 
-    def _show(self, opened: OpenFile) -> None:
-        if opened.transfer is not None:
-            opened.transfer.show()
-
     def _start(self, work: "_Work") -> None:
         self._busy = True
         self._channel.pause_reading()
@@ -238,17 +238,23 @@ class SftpSession:
         size = min(size, wire.MAX_READ)
         try:
             opened = self._files.readable(handle)
-            data = _read_cached(opened, offset, size)
+            done = _read_cached(opened, offset, size)
         except OSError as error:
             self._reply(failure(number, error))
             return
         except OverflowError:  # past the end of any file that there can be
             self._reply(wire.status_packet(number, Status.BAD_MESSAGE))
             return
-        if data is None:
+        if done is None:
             self._start(lambda: self._read_slowly(number, opened, offset, size))
-            return
-        self._send_data(number, opened, data, size)
+        elif size and not done:
+            self._reply(wire.status_packet(number, Status.EOF))
+        else:
+            self._files.count_read(opened, done)
+            if opened.transfer is not None:
+                opened.transfer.show()
+            _scratch[: wire.DATA_HEAD] = wire.data_head(number, done)
+            self._reply(bytes(_scratch[: wire.DATA_HEAD + done]))
 
     def _read_slowly(self, number: int, opened: OpenFile, offset: int, size: int) -> bytes:
         try:
@@ -260,31 +266,25 @@ class SftpSession:
         self._files.count_read(opened, len(data))
         return wire.data_head(number, len(data)) + data
 
-    def _send_data(self, number: int, opened: OpenFile, data: bytes, size: int) -> None:
-        if not data and size:
-            self._reply(wire.status_packet(number, Status.EOF))
-            return
-        self._files.count_read(opened, len(data))
-        self._show(opened)
-        self._reply(wire.data_head(number, len(data)) + data)
-
 
 class _Work(Protocol):
     def __call__(self) -> bytes: ...
 
 
-def _read_cached(opened: OpenFile, offset: int, size: int) -> bytes | None:
-    """What the page cache holds, or None when reading would wait for the disk."""
-    if not (opened.nowait and _NOWAIT):
-        return os.pread(opened.fd, size, offset)
-    buffer = bytearray(size)
-    try:
-        done = os.preadv(opened.fd, [buffer], offset, _NOWAIT)
-    except OSError as error:
-        if error.errno == errno.EAGAIN:
-            return None
-        if error.errno not in {errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS, errno.ESPIPE}:
-            raise
-        opened.nowait = False
-        return os.pread(opened.fd, size, offset)
-    return bytes(buffer if done == size else memoryview(buffer)[:done])
+def _read_cached(opened: OpenFile, offset: int, size: int) -> int | None:
+    """Read what the page cache holds into the scratch; None when that would wait for the disk."""
+    target = _scratch[wire.DATA_HEAD : wire.DATA_HEAD + size]
+    if opened.nowait and _NOWAIT:
+        try:
+            return os.preadv(opened.fd, [target], offset, _NOWAIT)
+        except OSError as error:
+            if error.errno == errno.EAGAIN:
+                return None
+            if error.errno not in _UNSUPPORTED:
+                raise
+            opened.nowait = False
+    if hasattr(os, "preadv"):
+        return os.preadv(opened.fd, [target], offset)
+    data = os.pread(opened.fd, size, offset)  # macOS
+    target[: len(data)] = data
+    return len(data)

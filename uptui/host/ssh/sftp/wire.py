@@ -24,6 +24,8 @@ _U64 = struct.Struct(">Q")
 _HEAD = struct.Struct(">IBI")
 _STATUS = struct.Struct(">IBII")
 _DATA = struct.Struct(">IBII")
+DATA_HEAD: Final = _DATA.size
+"""Bytes before the file content of a reply to READ."""
 
 
 class WireError(ProtocolError):
