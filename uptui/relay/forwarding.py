@@ -18,7 +18,7 @@ from asyncssh.connection import SSHClientConnection, SSHServerConnection
 from asyncssh.constants import MSG_CHANNEL_OPEN, MSG_DISCONNECT, MSG_GLOBAL_REQUEST
 from asyncssh.packet import SSHPacket, String
 
-from uptui.ssh.packets import PacketConnection
+from uptui.ssh.packets import BLOCK, MIN_PADDING, PacketConnection
 
 FORWARDED: Final = range(80, 101)
 """Message numbers of the connection protocol (RFC 4250, 4.1.2)."""
@@ -89,12 +89,13 @@ class Line(PacketConnection):
             sink.uncork()
 
     def take_packet(self, header: bytes, packet: bytes) -> bool:
-        """Pass a packet on as it is, its padding included; only its encryption is new."""
+        """Pass a well-formed packet on as it is, its padding too; only its encryption is new."""
         sink = self._sink
-        if sink is None or len(packet) <= _KIND or packet[_KIND] not in _VERBATIM:
+        size = len(packet)
+        if sink is None or not size or size % BLOCK or packet[_KIND] not in _VERBATIM:
             return False
         cipher = sink.sealing
-        if cipher is None:
+        if cipher is None or not MIN_PADDING <= packet[0] < size - _KIND:
             return False
         sink.gather(header, cipher.seal(header, packet))
         self.taken()

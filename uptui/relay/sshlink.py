@@ -6,12 +6,14 @@ asyncssh ignores a transport that asks it to pause, and drops what is unsent whe
 
 import asyncio
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 from asyncssh.connection import SSHConnection
 
 from uptui.relay.settings import Address
 from uptui.relay.splice import Leg
+
+_OF_THE_WIRE: Final = frozenset({"sockname", "socket", "sslcontext"})
 
 
 class SshLink:
@@ -95,8 +97,9 @@ class _Outbound(asyncio.Transport):
     def get_extra_info(self, name: str, default: Any = None) -> Any:
         if name == "peername":
             return tuple(self._peer)
-        if name in {"sockname", "socket"} and isinstance(self._leg.wire, asyncio.BaseTransport):
-            return self._leg.wire.get_extra_info(name, default)
+        wire = self._leg.wire
+        if name in _OF_THE_WIRE and isinstance(wire, asyncio.BaseTransport) and not self._leg.lost:
+            return wire.get_extra_info(name, default)
         return default
 
     def get_write_buffer_size(self) -> int:

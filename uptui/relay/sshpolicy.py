@@ -5,7 +5,7 @@ from typing import Final
 import asyncssh
 
 from uptui import __version__
-from uptui.ssh.offer import CLIENT_SIGNATURES, MACS, ciphers, has_aes, key_exchanges
+from uptui.ssh.offer import CLIENT_SIGNATURES, algorithms
 from uptui.ssh.packets import REKEY_BYTES
 
 VERSION: Final = f"uptui_{__version__}"
@@ -23,10 +23,7 @@ def accept_options(
         server_host_keys=[key],
         server_version=VERSION,
         login_timeout=login_timeout,
-        kex_algs=key_exchanges(),
-        encryption_algs=list(ciphers(has_aes())),
-        mac_algs=list(MACS),
-        compression_algs=["none"],
+        **algorithms(),
         signature_algs=list(CLIENT_SIGNATURES),
         rekey_bytes=REKEY_BYTES,
         host_based_auth=False,
@@ -47,6 +44,8 @@ def connect_options(
     """For a host, which takes our word for the client's key."""
     return asyncssh.SSHClientConnectionOptions(
         client_factory=asyncssh.SSHClient,
+        host="host",  # what its errors call it
+        port=22,
         username=user,
         known_hosts=_only(host_keys),
         client_version=VERSION,
@@ -58,10 +57,7 @@ def connect_options(
         host_based_auth=False,
         gss_host=None,
         login_timeout=login_timeout,
-        kex_algs=key_exchanges(),
-        encryption_algs=list(ciphers(has_aes())),
-        mac_algs=list(MACS),
-        compression_algs=["none"],
+        **algorithms(),
         rekey_bytes=REKEY_BYTES,
         config=None,
     )

@@ -10,7 +10,7 @@ import re
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from asyncssh.kex import get_kex_algs
 from asyncssh.packet import SSHPacket
@@ -80,6 +80,16 @@ def key_exchanges() -> list[str]:
     """Key exchanges to offer, of those that this machine's libraries can do."""
     known = set(get_kex_algs())
     return [name for name in _KEX if name.encode() in known]
+
+
+def algorithms() -> dict[str, Any]:
+    """What we offer at either end of a connection, as options of asyncssh."""
+    return {
+        "kex_algs": key_exchanges(),
+        "encryption_algs": list(ciphers(has_aes())),
+        "mac_algs": list(MACS),
+        "compression_algs": ["none"],
+    }
 
 
 def puts_ctr_first(client_version: bytes) -> bool:

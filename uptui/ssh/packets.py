@@ -27,6 +27,9 @@ REKEY_BYTES: Final = 4 << 30
 LARGE: Final = 16 * 1024
 """Bytes from which on joining costs more than it saves."""
 LENGTH_SIZE: Final = 4
+BLOCK: Final = 16
+"""A packet after its length, padding and all, is a multiple of this (RFC 5647, section 7.2)."""
+MIN_PADDING: Final = 4
 _EMPTY: Final = String(b"")
 
 
@@ -55,21 +58,28 @@ class PacketConnection(SSHConnection):
         self._corks += 1
         try:
             if not self._inpbuf:
-                self._inpbuf = data
-                self._recv_data()
+                self._read(data)
                 return
             missing = self._missing()
             if not 0 < missing < len(data):
                 super().data_received(data, datatype)
                 return
             super().data_received(data[:missing], datatype)
+            if self._transport is None:
+                return
             if self._inpbuf:  # asyncssh waits for something: it keeps what comes
                 super().data_received(data[missing:], datatype)
             else:
-                self._inpbuf = memoryview(data)[missing:]
-                self._recv_data()
+                self._read(memoryview(data)[missing:])
         finally:
             self.uncork()
+
+    def _read(self, data: bytes | memoryview) -> None:
+        """Take bytes when none wait; what is left of them is kept as asyncssh keeps it."""
+        self._inpbuf = data
+        self._recv_data()
+        if type(self._inpbuf) is not bytes:
+            self._inpbuf = bytes(self._inpbuf)
 
     def _missing(self) -> int:
         """How many bytes the packet begun lacks; 0 when that cannot be said."""
@@ -83,7 +93,7 @@ class PacketConnection(SSHConnection):
         """Offer packets to `take_packet` straight from the buffer, the others to asyncssh."""
         cipher = self._recv_encryption
         if not isinstance(cipher, PacketCipher):
-            self._inpbuf = bytes(self._inpbuf)
+            self._inpbuf = bytes(self._inpbuf)  # the same ones, unless they are a view
             return super()._recv_pkthdr()
         view = memoryview(self._inpbuf)
         start, end = 0, len(view)
@@ -107,7 +117,8 @@ class PacketConnection(SSHConnection):
                 return self._recv_packet()
             if self._transport is None:
                 return False
-        self._inpbuf = bytes(view[start:]) if start < end else b""
+        if start:
+            self._inpbuf = bytes(view[start:])
         return False
 
     def taken(self) -> None:

@@ -35,6 +35,8 @@ class SshHost:
         default_factory=list[asyncssh.SSHServerConnection]
     )
     rekey_bytes: int = 1 << 30
+    refuses: bool = False
+    """Nobody gets in."""
     cwd: Path | None = None
 
     async def __call__(self, dial: control.Dial, sock: socket.socket) -> None:
@@ -90,7 +92,7 @@ class _Owner(asyncssh.SSHServer):
 
     def begin_auth(self, username: str) -> bool:
         self._host.users.append((self._dial.way, username))
-        return self._dial.way != "plain"
+        return self._host.refuses or self._dial.way != "plain"
 
     def public_key_auth_supported(self) -> bool:
         return True

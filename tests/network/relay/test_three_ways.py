@@ -67,6 +67,14 @@ async def test_exec_stdout_stderr_and_status(setup: Setup, way: Way) -> None:
     assert {way_ for way_, _ in setup.server.users} == {way}
 
 
+async def test_a_host_that_refuses_on_the_plain_way_is_told_by_its_words(setup: Setup) -> None:
+    setup.server.refuses = True
+    status, out, error = await run(setup.argv("plain", "echo", "hello"))
+    assert (status, out) == (255, b"")
+    wanted = f"the host refuses: Permission denied for user {setup.name} on host host"
+    assert wanted in error.replace("\n", " ")
+
+
 PLAIN_SIZE = 8 * 1024 * 1024
 
 

@@ -5,16 +5,20 @@
 import asyncio
 import inspect
 import socket
+from collections.abc import AsyncIterator
 from typing import Any
 
 import asyncssh
 import pytest
 from asyncssh.connection import SSHConnection
-from asyncssh.constants import MSG_IGNORE, MSG_KEXINIT
+from asyncssh.constants import MSG_CHANNEL_DATA, MSG_IGNORE, MSG_KEXINIT
 from asyncssh.crypto.cipher import GCMCipher
 from asyncssh.encryption import GCMEncryption
+from asyncssh.packet import SSHPacket
 
-from tests.network.ssh.conftest import until
+from tests.network.ssh.conftest import new_key, until
+from uptui.host.ssh.settings import SSHSettings
+from uptui.host.ssh.wire import Wire, options
 from uptui.ssh.gather import MOST, write_all
 from uptui.ssh.gcm import PacketCipher
 
@@ -133,3 +137,83 @@ async def test_pieces_arrive_in_order_however_much_the_socket_takes(sizes: list[
     got, kept = await gathered(pieces)
     assert got == b"first" + b"".join(pieces) + b"ab"
     assert (kept > 0) == (sum(sizes) > 1_000_000)
+
+
+class Sink(asyncio.Transport):
+    """Takes everything."""
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        del data
+
+    def abort(self) -> None:
+        """Nothing is open."""
+
+
+class Fed:
+    """A wire that is given packets by hand; those numbered 80 are noted, and wait for `go`."""
+
+    def __init__(self) -> None:
+        key, iv = bytes(16), bytes(12)
+        settings = SSHSettings()
+        made = options(settings, [new_key()])
+        self._cipher = PacketCipher(key, iv)
+        self.go = asyncio.Event()
+        self.seen: list[bytes] = []
+        loop = asyncio.get_running_loop()
+        self.wire: Any = Wire(loop, settings, made, asyncssh.SSHServer())
+        self.wire._transport = Sink()
+        self.wire._recv_encryption = PacketCipher(key, iv)
+        self.wire._recv_handler = self.wire._recv_pkthdr
+        self.wire._auth_complete = True
+        self.wire._packet_handlers = {80: self._handle}
+
+    async def _handle(self, wire: Wire, kind: int, seq: int, packet: SSHPacket) -> bool:
+        del wire, kind, seq
+        await self.go.wait()
+        self.seen.append(packet.get_remaining_payload())
+        return True
+
+    def packet(self, kind: int, body: bytes) -> bytes:
+        payload = bytes([kind]) + body
+        padding = 4 + -(1 + len(payload) + 4) % 16
+        plain = bytes([padding]) + payload + bytes(padding)
+        header = len(plain).to_bytes(4, "big")
+        return header + self._cipher.seal(header, plain)
+
+
+@pytest.fixture
+async def fed() -> AsyncIterator[Fed]:
+    made = Fed()
+    yield made
+    made.wire.abort()
+    await asyncio.sleep(0)
+
+
+@pytest.mark.parametrize("cut", [2, 20, 45])
+@pytest.mark.parametrize("more", [0, 1, 30])
+async def test_packets_wait_while_an_earlier_one_is_dealt_with(
+    fed: Fed, cut: int, more: int
+) -> None:
+    """However the reads cut them: one may end exactly where the packet begun before does."""
+    packets = [fed.packet(80, bytes([number]) * 20) for number in range(4)]
+    stream = b"".join(packets)
+    ends = [cut, len(packets[0]) + more, len(packets[0]) + more + 9, len(stream)]
+    start = 0
+    for end in ends:
+        fed.wire.data_received(stream[start:end])
+        start = end
+    assert fed.seen == []
+    fed.go.set()
+    await until(lambda: len(fed.seen) == len(packets))
+    assert fed.seen == [bytes([number]) * 20 for number in range(4)]
+    assert type(fed.wire._inpbuf) is bytes
+
+
+async def test_nothing_is_served_after_a_packet_that_ends_the_connection(fed: Fed) -> None:
+    fed.go.set()
+    wrong = fed.packet(MSG_CHANNEL_DATA, (99).to_bytes(4, "big") + bytes(4))
+    fed.wire.data_received(wrong[:10])
+    fed.wire.data_received(wrong[10:] + fed.packet(80, b"late"))
+    await asyncio.sleep(0.05)
+    assert fed.seen == []
+    assert fed.wire._transport is None

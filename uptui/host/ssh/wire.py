@@ -1,8 +1,9 @@
-"""One SSH transport; with `channels` the only place that touches asyncssh's internals.
+"""One SSH transport of the host; with `channels` and `ssh.packets` the only place that touches
+asyncssh's internals.
 
-It serves a connected socket without a listener, hands agent and X11 requests to the owner, moves
-data packets with few copies and few system calls, and bounds what waits for a slow client. Each
-internal has a canary in tests/network/ssh/test_wire.py, which fails when upstream moves it.
+It serves a connected socket without a listener, hands agent and X11 requests to the owner, takes
+and makes data packets, and bounds what waits for a slow client. Each internal has a canary in
+tests/network/ssh/test_wire.py, which fails when upstream moves it.
 """
 
 import asyncio
@@ -28,8 +29,8 @@ from uptui.host.ssh.channels import SessionChannel, TCPChannel, TunedChannel, UN
 from uptui.host.ssh.settings import SSHSettings
 from uptui.polling import PACE
 from uptui.ssh.gcm import PacketCipher
-from uptui.ssh.offer import CLIENT_SIGNATURES, MACS, SIGNATURES, ciphers, has_aes, key_exchanges
-from uptui.ssh.packets import LENGTH_SIZE, REKEY_BYTES, PacketConnection
+from uptui.ssh.offer import CLIENT_SIGNATURES, SIGNATURES, algorithms
+from uptui.ssh.packets import BLOCK, LENGTH_SIZE, MIN_PADDING, REKEY_BYTES, PacketConnection
 
 MAX_PACKET: Final = 64 * 1024
 """Largest data packet that clients may send, in bytes."""
@@ -39,8 +40,6 @@ QUICK_ACKS: Final = 24
 _DATA: Final = struct.Struct(">BBII")
 """Padding length, type, channel, length of the data: the start of a decrypted CHANNEL_DATA."""
 _EXTENDED: Final = struct.Struct(">BBIII")
-_BLOCK: Final = 16
-_MIN_PADDING: Final = 4
 _QUICKACK: Final = getattr(socket, "TCP_QUICKACK", None)
 
 
@@ -68,10 +67,7 @@ def options(
         server_host_keys=list(host_keys),
         send_server_host_keys=True,
         server_version=f"uptui_{__version__}",
-        kex_algs=key_exchanges(),
-        encryption_algs=list(ciphers(has_aes())),
-        mac_algs=list(MACS),
-        compression_algs=["none"],
+        **algorithms(),
         signature_algs=list(CLIENT_SIGNATURES),
         rekey_bytes=REKEY_BYTES,
         rekey_seconds=REKEY_SECONDS,
@@ -302,9 +298,9 @@ class Wire(PacketConnection, SSHServerConnection):
         """Send one packet past asyncssh."""
         size = len(data)
         head_size = _DATA.size if datatype is None else _EXTENDED.size
-        padding = -(head_size + size) % _BLOCK
-        if padding < _MIN_PADDING:
-            padding += _BLOCK
+        padding = -(head_size + size) % BLOCK
+        if padding < MIN_PADDING:
+            padding += BLOCK
         if datatype is None:
             head = _DATA.pack(padding, MSG_CHANNEL_DATA, channel, size)
         else:
