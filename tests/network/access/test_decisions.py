@@ -394,6 +394,7 @@ async def test_hostile_programs_and_commands(stand: Stand) -> None:
         assert text.isprintable()
         assert len(text) <= 200
     assert len(request.user) == 64
+    assert "SSH-2.0-" not in request.program
     stand.desk.approve(request.id, Approve())
     assert await asyncio.wait_for(client, PATIENCE) == "in"
     assert stand.recorded("session.exec")

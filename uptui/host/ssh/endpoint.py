@@ -18,7 +18,7 @@ from uptui.host.ssh.environment import Environment
 from uptui.host.ssh.seats import Terminals
 from uptui.host.ssh.services import Services
 from uptui.host.ssh.session import Session
-from uptui.host.ssh.wire import Wire
+from uptui.host.ssh.wire import PREFIX, Wire
 from uptui.protocol.names import Fingerprint
 
 S = TypeVar("S")
@@ -91,7 +91,7 @@ class Endpoint(asyncssh.SSHServer):
             username,
             " ".join(text[:2]),
             Fingerprint(key.get_fingerprint()),
-            self.connection.origin.client_version or self.wire.program,
+            (self.connection.origin.client_version or "").removeprefix(PREFIX) or self.wire.program,
         )
         return arrival if self.connection.gate.screen(arrival) else None
 

@@ -32,6 +32,8 @@ from uptui.ssh.gcm import PacketCipher
 from uptui.ssh.offer import CLIENT_SIGNATURES, SIGNATURES, algorithms
 from uptui.ssh.packets import BLOCK, LENGTH_SIZE, MIN_PADDING, REKEY_BYTES, PacketConnection
 
+PREFIX: Final = "SSH-2.0-"
+"""Before the software in a version line (RFC 4253, section 4.2)."""
 MAX_PACKET: Final = 64 * 1024
 """Largest data packet that clients may send, in bytes."""
 REKEY_SECONDS: Final = 3600
@@ -133,7 +135,7 @@ class Wire(PacketConnection, SSHServerConnection):
     @property
     def program(self) -> str:
         """Software of the client, as it says."""
-        return self._client_version.decode("ascii", "replace").removeprefix("SSH-2.0-")
+        return self._client_version.decode("ascii", "replace").removeprefix(PREFIX)
 
     @property
     def cipher(self) -> str:
