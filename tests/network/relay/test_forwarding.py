@@ -3,8 +3,10 @@
 # pyright: reportPrivateUsage=false
 
 import inspect
+from typing import cast
 
 import asyncssh
+import pytest
 from asyncssh.connection import SSHConnection
 from asyncssh.constants import (
     MSG_CHANNEL_FIRST,
@@ -18,6 +20,11 @@ from asyncssh.constants import (
     MSG_REQUEST_SUCCESS,
 )
 from asyncssh.packet import Byte, SSHPacket, String, UInt32
+
+from tests.network.relay.standin import new_key
+from uptui.relay.forwarding import ClientLine, Line
+from uptui.relay.sshpolicy import accept_options
+from uptui.ssh.gcm import PacketCipher
 
 
 def source_of(method: object) -> str:
@@ -69,3 +76,41 @@ def test_a_client_connection_tells_its_waiter_that_it_is_let_in() -> None:
     assert "if self._wait == 'auth'" in source_of(SSHConnection)
     assert "self._waiter.set_exception(exc)" in source_of(SSHConnection._cleanup)
     assert "self._owner = self._protocol_factory()" in source_of(SSHConnection.connection_made)
+
+
+class Sent:
+    """Stands where the other connection is; remembers what it was given to send."""
+
+    def __init__(self) -> None:
+        self.sealing = PacketCipher(bytes(16), bytes(12))
+        self.packets: list[bytes] = []
+
+    def gather(self, length: bytes, sealed: bytes) -> None:
+        self.packets.append(length + sealed)
+
+
+@pytest.mark.parametrize(
+    ("padding", "kind", "size", "passed"),
+    [
+        (4, 94, 32, True),
+        (30, 94, 32, True),
+        (31, 94, 32, False),
+        (3, 94, 32, False),
+        (4, 94, 31, False),
+        (4, 94, 0, False),
+        (4, MSG_GLOBAL_REQUEST, 32, False),
+        (4, MSG_DISCONNECT, 32, False),
+        (4, 101, 32, False),
+    ],
+)
+async def test_only_well_formed_packets_of_the_connection_layer_are_passed_on(
+    padding: int, kind: int, size: int, passed: bool
+) -> None:
+    packet = (bytes([padding, kind]) + bytes(30))[:size]
+    line = ClientLine(accept_options(new_key(), 10), asyncssh.SSHServer())
+    sink = Sent()
+    line._sink = cast("Line", sink)
+    header = len(packet).to_bytes(4, "big")
+    assert line.take_packet(header, packet) is passed
+    wanted = [header + PacketCipher(bytes(16), bytes(12)).seal(header, packet)] if passed else []
+    assert sink.packets == wanted

@@ -65,7 +65,8 @@ def test_methods_are_where_they_were(owner: Any, name: str, parameters: list[str
         (
             SSHChannel,
             "_conn _session _send_state _send_chan _send_window _send_pktsize _send_buf "
-            "_send_buf_len _recv_state _recv_window _init_recv_window _recv_buf",
+            "_send_buf_len _recv_state _recv_window _init_recv_window _recv_buf "
+            "_recv_paused",
         ),
     ],
 )

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
 CHANNEL_BUFFER: Final = 512 * 1024
 """Bytes waiting for a channel's window above which its writer is paused."""
-
 PACKETS_A_TURN: Final = 64
 """Packets sent at once: a whole window of usual ones, but no client may keep the loop busy by
 asking for tiny ones."""
