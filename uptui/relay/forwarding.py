@@ -82,11 +82,8 @@ class Line(PacketConnection):
         if sink is None:
             super().data_received(data, datatype)
             return
-        sink.cork()
-        try:
+        with sink.outbox:
             super().data_received(data, datatype)
-        finally:
-            sink.uncork()
 
     def take_packet(self, header: bytes, packet: bytes) -> bool:
         """Pass a well-formed packet on as it is, its padding too; only its encryption is new."""
@@ -98,7 +95,6 @@ class Line(PacketConnection):
         if cipher is None or not MIN_PADDING <= packet[0] < size - _KIND:
             return False
         sink.gather(header, cipher.seal(header, packet))
-        self.taken()
         return True
 
     @property

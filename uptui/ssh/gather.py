@@ -2,11 +2,51 @@
 
 import asyncio
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 MOST: Final = 512
 """Pieces of one system call; the kernel takes 1,024 (writev(2))."""
+
+WRITE_SIZE: Final = 256 * 1024
+"""Bytes gathered for one write."""
+
+
+class Outbox:
+    """Within `with` it gathers what is put in, and hands it on by the end; may be nested."""
+
+    __slots__ = ("_parts", "_size", "_write", "depth")
+
+    def __init__(self, write: Callable[[list[bytes], int], None]) -> None:
+        """`write` takes the pieces and how many bytes they are."""
+        self._write = write
+        self._parts: list[bytes] = []
+        self._size = 0
+        self.depth = 0
+        """How many `with` are open; 0 hands on at once."""
+
+    def put(self, *parts: bytes) -> None:
+        """Add pieces."""
+        for part in parts:
+            self._parts.append(part)
+            self._size += len(part)
+        if not self.depth or self._size >= WRITE_SIZE:
+            self.flush()
+
+    def flush(self) -> None:
+        """Hand on what there is now."""
+        if self._parts:
+            parts, size = self._parts, self._size
+            self._parts, self._size = [], 0
+            self._write(parts, size)
+
+    def __enter__(self) -> None:
+        self.depth += 1
+
+    def __exit__(self, *_: object) -> None:
+        self.depth -= 1
+        if not self.depth:
+            self.flush()
 
 
 def write_all(transport: asyncio.WriteTransport, pieces: Sequence[bytes]) -> None:

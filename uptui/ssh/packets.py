@@ -7,6 +7,7 @@ canary in tests/network/ssh/test_packets.py, which fails when upstream moves it.
 """
 
 import asyncio
+import os
 import time
 from typing import Any, Final
 
@@ -16,12 +17,10 @@ from asyncssh.constants import MSG_IGNORE, MSG_KEXINIT
 from asyncssh.encryption import GCMEncryption
 from asyncssh.packet import SSHPacket, String
 
-from uptui.ssh.gather import write_all
+from uptui.ssh.gather import Outbox, write_all
 from uptui.ssh.gcm import TAG_SIZE, PacketCipher
 from uptui.ssh.offer import OFFER_WAIT, has_aes, preferred, puts_ctr_first
 
-WRITE_SIZE: Final = 256 * 1024
-"""Bytes gathered for one write to the transport."""
 REKEY_BYTES: Final = 4 << 30
 """Bytes sent under one key; AES-GCM and ChaCha20 bear far more (RFC 4344, OpenSSH's default)."""
 LARGE: Final = 16 * 1024
@@ -30,6 +29,9 @@ LENGTH_SIZE: Final = 4
 BLOCK: Final = 16
 """A packet after its length, padding and all, is a multiple of this (RFC 5647, section 7.2)."""
 MIN_PADDING: Final = 4
+PADDINGS: Final = tuple(os.urandom(size) for size in range(BLOCK + MIN_PADDING))
+"""Padding by its size: random (RFC 4253, section 6), but drawn once, not by a system call for each
+packet; AES-GCM hides it with the rest."""
 _EMPTY: Final = String(b"")
 
 
@@ -38,13 +40,12 @@ class PacketConnection(SSHConnection):
 
     def __init__(self, *args: Any, **rest: Any) -> None:
         super().__init__(*args, **rest)  # pyright: ignore[reportUnknownMemberType]
-        self._corks = 0
-        self._gathered: list[bytes] = []
-        self._gathered_size = 0
+        self.outbox: Final = Outbox(self._write_out)
+        """Within it, what is sent leaves in few writes."""
         self._offer: asyncio.TimerHandle | None = None
 
     def take_packet(self, header: bytes, packet: bytes) -> bool:
-        """Deal with a packet and call `taken`; False leaves it and its faults to asyncssh.
+        """Deal with a packet; False leaves it and its faults to asyncssh.
 
         `header` is its length; `packet`, decrypted, begins with its padding's length (RFC 4253,
         section 6).
@@ -55,8 +56,7 @@ class PacketConnection(SSHConnection):
 
     def data_received(self, data: bytes, datatype: int | None = None) -> None:
         """Take bytes from the transport; only the packet that lies across two reads is copied."""
-        self._corks += 1
-        try:
+        with self.outbox:
             if not self._inpbuf:
                 self._read(data)
                 return
@@ -71,8 +71,6 @@ class PacketConnection(SSHConnection):
                 super().data_received(data[missing:], datatype)
             else:
                 self._read(memoryview(data)[missing:])
-        finally:
-            self.uncork()
 
     def _read(self, data: bytes | memoryview) -> None:
         """Take bytes when none wait; what is left of them is kept as asyncssh keeps it."""
@@ -109,7 +107,7 @@ class PacketConnection(SSHConnection):
             if packet is None:
                 raise asyncssh.MACError("MAC verification failed")
             start = stop
-            if not self.take_packet(header, packet):
+            if not self._taken(header, packet, last=end - start < LENGTH_SIZE):
                 self._inpbuf = bytes(view[start:])
                 cipher.opened = packet
                 self._packet = b""
@@ -121,21 +119,26 @@ class PacketConnection(SSHConnection):
             self._inpbuf = bytes(view[start:])
         return False
 
-    def taken(self) -> None:
-        """Count a packet received that asyncssh does not see."""
+    def _taken(self, header: bytes, packet: bytes, *, last: bool) -> bool:
+        """Whether a packet needs no asyncssh.
+
+        What the last one of a read causes is sent at once, before any books are kept: somebody may
+        wait for it.
+        """
+        outbox = self.outbox
+        depth = outbox.depth
+        if last:
+            outbox.depth = 0
+        try:
+            if not self.take_packet(header, packet):
+                return False
+        finally:
+            outbox.depth = depth
         self._auth_final = True
         self._recv_seq = (self._recv_seq + 1) & 0xFFFFFFFF
+        return True
 
     # Sending
-
-    def cork(self) -> None:
-        """Gather what is sent until `uncork` into few writes; may be nested."""
-        self._corks += 1
-
-    def uncork(self) -> None:
-        self._corks -= 1
-        if not self._corks:
-            self._flush()
 
     @property
     def sealing(self) -> PacketCipher | None:
@@ -149,14 +152,9 @@ class PacketConnection(SSHConnection):
 
     def gather(self, length: bytes, sealed: bytes) -> None:
         """Send a packet that `sealing` has sealed."""
-        self._gathered.append(length)
-        self._gathered.append(sealed)
-        size = len(sealed)
-        self._gathered_size += LENGTH_SIZE + size
         self._send_seq = (self._send_seq + 1) & 0xFFFFFFFF
-        self._rekey_bytes_sent: int = self._rekey_bytes_sent + size - TAG_SIZE
-        if not self._corks or self._gathered_size >= WRITE_SIZE:
-            self._flush()
+        self._rekey_bytes_sent: int = self._rekey_bytes_sent + len(sealed) - TAG_SIZE
+        self.outbox.put(length, sealed)
 
     def send_packet(self, pkttype: int, *args: bytes, handler: Any = None) -> None:
         """Send a packet, without the empty IGNORE before it that only CBC ciphers need."""
@@ -165,27 +163,19 @@ class PacketConnection(SSHConnection):
         super().send_packet(pkttype, *args, handler=handler)
 
     def _send(self, data: bytes) -> None:
-        if not self._corks:
-            super()._send(data)
-            return
-        self._gathered.append(data)
-        self._gathered_size += len(data)
-        if self._gathered_size >= WRITE_SIZE:
-            self._flush()
+        self.outbox.put(data)
 
-    def _flush(self) -> None:
-        if self._gathered:
-            parts, size = self._gathered, self._gathered_size
-            self._gathered, self._gathered_size = [], 0
-            if self._transport is None:
-                return
-            if size < LARGE:
-                self._transport.write(b"".join(parts))
-            else:
-                write_all(self._transport, parts)
+    def _write_out(self, parts: list[bytes], size: int) -> None:
+        transport = self._transport
+        if transport is None:
+            return
+        if size < LARGE:
+            transport.write(b"".join(parts))
+        else:
+            write_all(transport, parts)
 
     def _force_close(self, exc: Exception | None) -> None:
-        self._flush()
+        self.outbox.flush()
         super()._force_close(exc)
 
     # Key exchange

@@ -4,6 +4,7 @@ They send large writes with few copies, keep their data while the transport is f
 exchanged, end in sshd's order (data, EOF, status, close), and take commands in any encoding.
 """
 
+import contextlib
 import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, cast
@@ -45,11 +46,30 @@ class TunedChannel(SSHChannel[bytes]):
             raise BrokenPipeError("Channel not open for sending")
         if datatype is not None and datatype not in self._write_datatypes:
             raise OSError("Invalid extended data type")
+        if datatype is None and self._sent_at_once(data):
+            return
         if data:
             kept = data if isinstance(data, bytes) else bytes(data)  # pyright: ignore[reportUnnecessaryIsInstance] - forwards may pass a bytearray that they reuse
             self._pending.append((memoryview(kept), datatype))
             self._send_buf_len += len(kept)
             self._flush_send_buf()
+
+    def _sent_at_once(self, data: bytes) -> bool:
+        """Whether that could be sent without being kept: a small answer, with nothing before it."""
+        size = len(data)
+        if self._pending or not 0 < size <= min(self._send_window, self._send_pktsize):
+            return False
+        wire, number = cast("Wire | None", self._conn), self._send_chan
+        if wire is None or number is None or not wire.send_at_once(number, data):
+            return False
+        self._send_window -= size
+        return True
+
+    @property
+    def outbox(self) -> contextlib.AbstractContextManager[None]:
+        """Within it, what is written leaves together."""
+        wire = cast("Wire | None", self._conn)
+        return contextlib.nullcontext() if wire is None else wire.outbox
 
     def transport_ready(self) -> None:
         """The transport takes data again."""
@@ -103,8 +123,7 @@ class TunedChannel(SSHChannel[bytes]):
         if number is None:
             return
         turn = self._send_pktsize * PACKETS_A_TURN
-        wire.cork()
-        try:
+        with wire.outbox:
             while pending and turn > 0 and self._send_window and not wire.blocked:
                 view, datatype = pending[0]
                 room = view[: min(self._send_window, turn)]
@@ -116,8 +135,6 @@ class TunedChannel(SSHChannel[bytes]):
                 self._send_buf_len -= sent
                 self._send_window -= sent
                 turn -= sent
-        finally:
-            wire.uncork()
         if turn <= 0 and pending and not self._goes_on:
             self._goes_on = True
             self._loop.call_soon(self._go_on)
@@ -154,12 +171,9 @@ class SessionChannel(TunedChannel, SSHServerChannel[bytes]):
         if self._ending is None and self._send_state in {"open", "eof_pending", "eof"}:
             self._ending = status
             wire = cast("Wire", self._conn)
-            wire.cork()
-            try:
+            with wire.outbox:
                 self.write_eof()
                 self._flush_send_buf()
-            finally:
-                wire.uncork()
 
     def _flush_send_buf(self) -> None:
         super()._flush_send_buf()

@@ -147,8 +147,6 @@ class Session(asyncssh.SSHServerSession[bytes]):
     # What the channel brings
 
     def data_received(self, data: bytes, datatype: int | None) -> None:
-        if self.record is not None:
-            self.record.count_received(len(data))
         if self._runner is not None:
             self._runner.data_received(data)
         elif self._waiting is not None and self.terminal is not None:
@@ -156,6 +154,8 @@ class Session(asyncssh.SSHServerSession[bytes]):
         else:
             self._early.append(data)
             self.channel.pause_reading()
+        if self.record is not None:
+            self.record.count_received(len(data))
 
     def eof_received(self) -> bool:
         if self._runner is not None:

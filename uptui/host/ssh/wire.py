@@ -7,7 +7,6 @@ tests/network/ssh/test_wire.py, which fails when upstream moves it.
 """
 
 import asyncio
-import os
 import socket
 import struct
 import time
@@ -30,7 +29,14 @@ from uptui.host.ssh.settings import SSHSettings
 from uptui.polling import PACE
 from uptui.ssh.gcm import PacketCipher
 from uptui.ssh.offer import CLIENT_SIGNATURES, SIGNATURES, algorithms
-from uptui.ssh.packets import BLOCK, LENGTH_SIZE, MIN_PADDING, REKEY_BYTES, PacketConnection
+from uptui.ssh.packets import (
+    BLOCK,
+    LENGTH_SIZE,
+    MIN_PADDING,
+    PADDINGS,
+    REKEY_BYTES,
+    PacketConnection,
+)
 
 PREFIX: Final = "SSH-2.0-"
 """Before the software in a version line (RFC 4253, section 4.2)."""
@@ -173,10 +179,9 @@ class Wire(PacketConnection, SSHServerConnection):
         PACE.asked(len(data))
         super().data_received(data, datatype)
 
-    def _flush(self) -> None:
-        if self._gathered:
-            PACE.answered(self._gathered_size)
-        super()._flush()
+    def _write_out(self, parts: list[bytes], size: int) -> None:
+        super()._write_out(parts, size)
+        PACE.answered(size)
 
     @property
     def blocked(self) -> bool:
@@ -274,6 +279,14 @@ class Wire(PacketConnection, SSHServerConnection):
         super().send_newkeys(k, h)
         self._wake_channels()
 
+    def send_at_once(self, channel: int, data: bytes) -> bool:
+        """Send bytes that fit in one packet; False when that must wait or be done at length."""
+        cipher = None if self.blocked else self.sealing
+        if cipher is None:
+            return False
+        self._seal_data(cipher, channel, None, data)
+        return True
+
     def send_channel_data(
         self, channel: int, datatype: int | None, data: memoryview, packet_size: int
     ) -> int:
@@ -295,7 +308,7 @@ class Wire(PacketConnection, SSHServerConnection):
         return sent
 
     def _seal_data(
-        self, cipher: PacketCipher, channel: int, datatype: int | None, data: memoryview
+        self, cipher: PacketCipher, channel: int, datatype: int | None, data: bytes | memoryview
     ) -> None:
         """Send one packet past asyncssh."""
         size = len(data)
@@ -308,7 +321,7 @@ class Wire(PacketConnection, SSHServerConnection):
         else:
             head = _EXTENDED.pack(padding, MSG_CHANNEL_EXTENDED_DATA, channel, datatype, size)
         length = (head_size + size + padding).to_bytes(LENGTH_SIZE, "big")
-        self.gather(length, cipher.seal(length, b"".join((head, data, os.urandom(padding)))))
+        self.gather(length, cipher.seal(length, b"".join((head, data, PADDINGS[padding]))))
 
     def take_packet(self, header: bytes, packet: bytes) -> bool:
         """Deliver a well-formed CHANNEL_DATA packet."""
@@ -319,10 +332,7 @@ class Wire(PacketConnection, SSHServerConnection):
         if kind != MSG_CHANNEL_DATA or len(packet) != _DATA.size + size + padding:
             return False
         channel = self._all_channels.get(number)
-        if not isinstance(channel, TunedChannel) or not channel.take_data(packet[10 : 10 + size]):
-            return False
-        self.taken()
-        return True
+        return isinstance(channel, TunedChannel) and channel.take_data(packet[10 : 10 + size])
 
     def _reset_keepalive_timer(self) -> None:
         self._heard = time.monotonic()

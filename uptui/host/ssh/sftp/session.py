@@ -6,6 +6,7 @@ been slow) runs in a thread while this session, and only this session, waits.
 """
 
 import asyncio
+import contextlib
 import errno
 import os
 import time
@@ -40,6 +41,11 @@ _scratch = memoryview(bytearray(wire.DATA_HEAD + wire.MAX_READ))
 
 class Channel(Protocol):
     """The part of asyncssh.SSHServerChannel that a session uses."""
+
+    @property
+    def outbox(self) -> contextlib.AbstractContextManager[None]:
+        """Within it, what is written leaves together."""
+        ...
 
     def write(self, data: bytes) -> None: ...
     def pause_reading(self) -> None: ...
@@ -116,14 +122,9 @@ class SftpSession:
 
     def _work(self) -> None:
         """Serve whole packets until there are none, the channel is full, or the turn is over."""
-        deadline = time.monotonic() + TURN
         try:
-            while self._serve_one():
-                if time.monotonic() > deadline:
-                    self._busy = True
-                    self._channel.pause_reading()
-                    self._loop.call_soon(self._next_turn)
-                    return
+            with self._channel.outbox:
+                self._turn()
         except wire.WireError:
             self._finish(BROKEN)
             return
@@ -133,6 +134,15 @@ class SftpSession:
             self._finish(0)
         else:
             self._channel.resume_reading()
+
+    def _turn(self) -> None:
+        deadline = time.monotonic() + TURN
+        while self._serve_one():
+            if time.monotonic() > deadline:
+                self._busy = True
+                self._channel.pause_reading()
+                self._loop.call_soon(self._next_turn)
+                return
 
     def _next_turn(self) -> None:
         self._busy = False
@@ -162,7 +172,7 @@ class SftpSession:
 
     def _dispatch(self, view: memoryview) -> None:
         kind = view[0]
-        reader = Reader(view[1:])
+        reader = Reader(view, 1)
         number = reader.u32()
         if not self._greeted:
             if kind != Kind.INIT or number < wire.VERSION:
@@ -176,8 +186,8 @@ class SftpSession:
         else:
             started = time.monotonic()
             reply = self._files.handle(kind, number, reader)
-            self._note_pace(started)
             self._reply(reply)
+            self._note_pace(started)
             if self._files.ledger.unsettled and not self._settling:
                 self._settling = True
                 self._loop.call_soon(self._settle)
@@ -230,8 +240,8 @@ class SftpSession:
             self._work()
 
     def _reply(self, data: bytes) -> None:
-        self._counter.count_sent(len(data))
         self._channel.write(data)
+        self._counter.count_sent(len(data))
 
     def _read(self, number: int, reader: Reader) -> None:
         handle, offset, size = reader.string(), reader.u64(), reader.u32()

@@ -71,7 +71,7 @@ class Tree:
 
     def absolute(self, path: bytes) -> bytes:
         """The path from the root of the file system, not normalised."""
-        return os.path.join(self._cwd, path)
+        return path if path.startswith(b"/") else os.path.join(self._cwd, path)
 
     def expand(self, path: bytes) -> bytes:
         """Replace a leading `~` or `~user`; FileNotFoundError for an unknown user."""

@@ -140,28 +140,31 @@ class Attrs:
 class Reader:
     """A cursor over one packet's payload."""
 
-    __slots__ = ("_at", "_view")
+    __slots__ = ("_at", "_end", "_view")
 
-    def __init__(self, view: memoryview) -> None:
+    def __init__(self, view: memoryview, at: int = 0) -> None:
+        """Reads `view` from `at` on."""
         self._view = view
-        self._at = 0
+        self._at = at
+        self._end = len(view)
 
-    def _take(self, size: int) -> memoryview:
-        end = self._at + size
-        if end > len(self._view):
-            raise WireError(f"SFTP packet ends {end - len(self._view)} bytes early")
-        piece = self._view[self._at : end]
+    def _skip(self, size: int) -> int:
+        """Where the next `size` bytes begin."""
+        at = self._at
+        end = at + size
+        if end > self._end:
+            raise WireError(f"SFTP packet ends {end - self._end} bytes early")
         self._at = end
-        return piece
+        return at
 
     def u32(self) -> int:
-        return _U32.unpack(self._take(4))[0]
+        return _U32.unpack_from(self._view, self._skip(4))[0]
 
     def u64(self) -> int:
-        return _U64.unpack(self._take(8))[0]
+        return _U64.unpack_from(self._view, self._skip(8))[0]
 
     def string(self) -> bytes:
-        return bytes(self._take(self.u32()))
+        return self.view().tobytes()
 
     @property
     def at(self) -> int:
@@ -175,7 +178,9 @@ class Reader:
 
     def view(self) -> memoryview:
         """A string without copying it."""
-        return self._take(self.u32())
+        size = self.u32()
+        at = self._skip(size)
+        return self._view[at : at + size]
 
     def path(self) -> bytes:
         """A string used as a path; one with a NUL byte cannot name a file."""
