@@ -107,11 +107,16 @@ class PollingSelector(selectors.DefaultSelector):
         super().__init__()
         self._pace = pace
         self._clock = clock
+        self._took: float | None = None
+        """Seconds of the last wait, which the pace learns of before the next: work waits now."""
 
     def select(self, timeout: float | None = None) -> Ready:
         """As selectors.BaseSelector.select."""
         if timeout is not None and timeout <= 0:
             return super().select(timeout)
+        if self._took is not None:
+            self._pace.waited(self._took)
+            self._took = None
         budget = self._pace.budget()
         if budget is None:
             return super().select(timeout)
@@ -121,7 +126,7 @@ class PollingSelector(selectors.DefaultSelector):
         ready = self._poll(start + budget) if budget else []
         if not ready:
             ready = super().select(timeout)
-        self._pace.waited(self._clock() - start)
+        self._took = self._clock() - start
         return ready
 
     def _poll(self, until: float) -> Ready:

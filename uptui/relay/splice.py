@@ -5,15 +5,22 @@ the reading and writing half of asyncio.Transport. It knows no routes and no mes
 """
 
 import asyncio
+import os
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Protocol
+from typing import Final, Protocol
 
 from uptui.polling import PACE
 from uptui.relay.limits import FairShare
 from uptui.relay.sockets import QuickAcks
+
+
+READ_SIZE: Final = 256 * 1024
+"""Bytes read at once."""
+_scratch: Final = memoryview(bytearray(READ_SIZE))
+"""What a leg has read, within one callback of the loop."""
 
 
 class Wire(Protocol):
@@ -60,12 +67,15 @@ class WholeClose:
         self.abort = transport.abort
 
 
-class Leg(asyncio.Protocol):
-    """One end of a splice. Until it is joined, nothing is read from its wire."""
+class Leg(asyncio.BufferedProtocol, asyncio.Protocol):
+    """One end of a splice. Until it is joined, nothing is read from its wire.
+
+    Sockets read into a buffer that all share; what else carries a leg gives it bytes.
+    """
 
     __slots__ = (
-        "_acks", "_choked", "_half_closes", "_linger", "_resting", "_timer", "eof", "lost",
-        "on_data", "on_lost", "peer", "wire",
+        "_acks", "_choked", "_fd", "_half_closes", "_linger", "_resting", "_socket", "_timer",
+        "eof", "lost", "on_data", "on_lost", "peer", "wire",
     )  # fmt: skip
 
     def __init__(self, linger: float) -> None:
@@ -81,6 +91,9 @@ class Leg(asyncio.Protocol):
         self._choked = True
         self._resting: asyncio.TimerHandle | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._socket: asyncio.Transport | None = None
+        """The wire, if it is a bare socket."""
+        self._fd = -1
 
     def attach(self, wire: Wire) -> None:
         """Use `wire`; reading waits for the join."""
@@ -115,16 +128,41 @@ class Leg(asyncio.Protocol):
         assert isinstance(transport, asyncio.Transport)
         self._acks = QuickAcks(transport)
         self._half_closes = transport.can_write_eof()
+        sock = transport.get_extra_info("socket")
+        if sock is not None and transport.get_extra_info("sslcontext") is None:
+            self._socket, self._fd = transport, sock.fileno()
         self.attach(transport if self._half_closes else WholeClose(transport))
 
-    def data_received(self, data: bytes) -> None:
+    def get_buffer(self, sizehint: int) -> memoryview:
+        del sizehint
+        return _scratch
+
+    def buffer_updated(self, nbytes: int) -> None:
+        self.data_received(_scratch[:nbytes])
+
+    def data_received(self, data: bytes | memoryview) -> None:
+        """Pass bytes on, then count them: somebody waits. A view is valid in this call only."""
+        if self.peer is not None:
+            self.peer.send(data)
         if self._acks is not None and not self._acks.rearm():
             self._acks = None
         if self.on_data is not None:
             self.on_data(len(data))
-        peer = self.peer
-        if peer is not None and peer.wire is not None and not peer.lost:
-            peer.wire.write(data)
+
+    def send(self, data: bytes | memoryview) -> None:
+        """Write bytes to the wire, without a copy if its socket takes them now."""
+        if self.wire is None or self.lost:
+            return
+        done = 0
+        sock = self._socket
+        if sock is not None and not (sock.get_write_buffer_size() or sock.is_closing()):
+            try:
+                done = os.write(self._fd, data)
+            except OSError:
+                done = 0  # full, or broken: then its transport finds out, too
+            if done == len(data):
+                return
+        self.wire.write(bytes(data[done:]))
 
     def eof_received(self) -> bool:
         self.eof = True

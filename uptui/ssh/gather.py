@@ -17,7 +17,7 @@ class Outbox:
 
     __slots__ = ("_parts", "_size", "_write", "depth")
 
-    def __init__(self, write: Callable[[list[bytes], int], None]) -> None:
+    def __init__(self, write: Callable[[Sequence[bytes], int], None]) -> None:
         """`write` takes the pieces and how many bytes they are."""
         self._write = write
         self._parts: list[bytes] = []
@@ -25,11 +25,14 @@ class Outbox:
         self.depth = 0
         """How many `with` are open; 0 hands on at once."""
 
-    def put(self, *parts: bytes) -> None:
-        """Add pieces."""
-        for part in parts:
-            self._parts.append(part)
-            self._size += len(part)
+    def put(self, data: bytes, more: bytes = b"") -> None:
+        """Add `data` and, right after it, `more`."""
+        size = len(data) + len(more)
+        if not self.depth and not self._parts:
+            self._write((data, more), size)
+            return
+        self._parts += (data, more)
+        self._size += size
         if not self.depth or self._size >= WRITE_SIZE:
             self.flush()
 

@@ -9,6 +9,7 @@ canary in tests/network/ssh/test_packets.py, which fails when upstream moves it.
 import asyncio
 import os
 import time
+from collections.abc import Sequence
 from typing import Any, Final
 
 import asyncssh
@@ -93,6 +94,14 @@ class PacketConnection(SSHConnection):
         if not isinstance(cipher, PacketCipher):
             self._inpbuf = bytes(self._inpbuf)  # the same ones, unless they are a view
             return super()._recv_pkthdr()
+        outbox = self.outbox
+        depth = outbox.depth
+        try:
+            return self._open_packets(cipher)
+        finally:
+            outbox.depth = depth
+
+    def _open_packets(self, cipher: PacketCipher) -> bool:
         view = memoryview(self._inpbuf)
         start, end = 0, len(view)
         while end - start >= LENGTH_SIZE:
@@ -107,36 +116,21 @@ class PacketConnection(SSHConnection):
             if packet is None:
                 raise asyncssh.MACError("MAC verification failed")
             start = stop
-            if not self._taken(header, packet, last=end - start < LENGTH_SIZE):
+            if end - start < LENGTH_SIZE:
+                self.outbox.depth = 0  # the last of a read: what it causes is sent at once
+            if not self.take_packet(header, packet):
                 self._inpbuf = bytes(view[start:])
                 cipher.opened = packet
                 self._packet = b""
                 self._pktlen = self._recv_blocksize - LENGTH_SIZE - self._recv_macsize
                 return self._recv_packet()
+            self._auth_final = True
+            self._recv_seq = (self._recv_seq + 1) & 0xFFFFFFFF
             if self._transport is None:
                 return False
         if start:
             self._inpbuf = bytes(view[start:])
         return False
-
-    def _taken(self, header: bytes, packet: bytes, *, last: bool) -> bool:
-        """Whether a packet needs no asyncssh.
-
-        What the last one of a read causes is sent at once, before any books are kept: somebody may
-        wait for it.
-        """
-        outbox = self.outbox
-        depth = outbox.depth
-        if last:
-            outbox.depth = 0
-        try:
-            if not self.take_packet(header, packet):
-                return False
-        finally:
-            outbox.depth = depth
-        self._auth_final = True
-        self._recv_seq = (self._recv_seq + 1) & 0xFFFFFFFF
-        return True
 
     # Sending
 
@@ -165,7 +159,7 @@ class PacketConnection(SSHConnection):
     def _send(self, data: bytes) -> None:
         self.outbox.put(data)
 
-    def _write_out(self, parts: list[bytes], size: int) -> None:
+    def _write_out(self, parts: Sequence[bytes], size: int) -> None:
         transport = self._transport
         if transport is None:
             return

@@ -44,10 +44,11 @@ class TunedChannel(SSHChannel[bytes]):
             return
         if self._send_state != "open":
             raise BrokenPipeError("Channel not open for sending")
-        if datatype is not None and datatype not in self._write_datatypes:
+        if datatype is None:
+            if not self._send_buf and self._sent_at_once(data):
+                return
+        elif datatype not in self._write_datatypes:
             raise OSError("Invalid extended data type")
-        if datatype is None and self._sent_at_once(data):
-            return
         if data:
             kept = data if isinstance(data, bytes) else bytes(data)  # pyright: ignore[reportUnnecessaryIsInstance] - forwards may pass a bytearray that they reuse
             self._pending.append((memoryview(kept), datatype))
@@ -55,12 +56,12 @@ class TunedChannel(SSHChannel[bytes]):
             self._flush_send_buf()
 
     def _sent_at_once(self, data: bytes) -> bool:
-        """Whether that could be sent without being kept: a small answer, with nothing before it."""
-        size = len(data)
-        if self._pending or not 0 < size <= min(self._send_window, self._send_pktsize):
+        """Whether what fits in one packet could be sent; nothing may wait before it."""
+        size, number = len(data), self._send_chan
+        if not 0 < size <= self._send_pktsize or size > self._send_window or number is None:
             return False
-        wire, number = cast("Wire | None", self._conn), self._send_chan
-        if wire is None or number is None or not wire.send_at_once(number, data):
+        wire = cast("Wire | None", self._conn)
+        if wire is None or not wire.send_at_once(number, data):
             return False
         self._send_window -= size
         return True

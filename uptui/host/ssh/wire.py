@@ -179,7 +179,7 @@ class Wire(PacketConnection, SSHServerConnection):
         PACE.asked(len(data))
         super().data_received(data, datatype)
 
-    def _write_out(self, parts: list[bytes], size: int) -> None:
+    def _write_out(self, parts: Sequence[bytes], size: int) -> None:
         super()._write_out(parts, size)
         PACE.answered(size)
 
@@ -281,7 +281,9 @@ class Wire(PacketConnection, SSHServerConnection):
 
     def send_at_once(self, channel: int, data: bytes) -> bool:
         """Send bytes that fit in one packet; False when that must wait or be done at length."""
-        cipher = None if self.blocked else self.sealing
+        if self._clogged:
+            return False
+        cipher = self.sealing
         if cipher is None:
             return False
         self._seal_data(cipher, channel, None, data)

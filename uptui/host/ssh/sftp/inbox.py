@@ -30,8 +30,13 @@ class Inbox:
         self._buffer[self._end : end] = data
         self._end = end
 
+    @property
+    def empty(self) -> bool:
+        """Whether there is nothing, not even a part of a packet."""
+        return self._start == self._end
+
     def packet(self) -> memoryview | None:
-        """The first packet without its length; None while it is not whole. Release the view.
+        """The first packet without its length, valid until `drop`; None while it is not whole.
 
         Raises WireError for a length that no packet has.
         """

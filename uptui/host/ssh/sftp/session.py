@@ -123,8 +123,9 @@ class SftpSession:
     def _work(self) -> None:
         """Serve whole packets until there are none, the channel is full, or the turn is over."""
         try:
-            with self._channel.outbox:
-                self._turn()
+            if self._serve_one() and not self._inbox.empty:
+                with self._channel.outbox:
+                    self._serve_rest()
         except wire.WireError:
             self._finish(BROKEN)
             return
@@ -135,7 +136,7 @@ class SftpSession:
         else:
             self._channel.resume_reading()
 
-    def _turn(self) -> None:
+    def _serve_rest(self) -> None:
         deadline = time.monotonic() + TURN
         while self._serve_one():
             if time.monotonic() > deadline:
@@ -163,11 +164,9 @@ class SftpSession:
         packet = self._inbox.packet()
         if packet is None:
             return False
-        size = len(packet)
-        with packet:
-            self._dispatch(packet)
+        self._dispatch(packet)
         if not self._ended:
-            self._inbox.drop(size)
+            self._inbox.drop(len(packet))
         return True
 
     def _dispatch(self, view: memoryview) -> None:

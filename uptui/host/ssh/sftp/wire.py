@@ -140,21 +140,22 @@ class Attrs:
 class Reader:
     """A cursor over one packet's payload."""
 
-    __slots__ = ("_at", "_end", "_view")
+    __slots__ = ("_end", "_view", "at")
 
     def __init__(self, view: memoryview, at: int = 0) -> None:
         """Reads `view` from `at` on."""
         self._view = view
-        self._at = at
         self._end = len(view)
+        self.at = at
+        """Where the cursor stands."""
 
     def _skip(self, size: int) -> int:
         """Where the next `size` bytes begin."""
-        at = self._at
+        at = self.at
         end = at + size
         if end > self._end:
             raise WireError(f"SFTP packet ends {end - self._end} bytes early")
-        self._at = end
+        self.at = end
         return at
 
     def u32(self) -> int:
@@ -164,16 +165,11 @@ class Reader:
         return _U64.unpack_from(self._view, self._skip(8))[0]
 
     def string(self) -> bytes:
-        return self.view().tobytes()
-
-    @property
-    def at(self) -> int:
-        """Where the cursor stands."""
-        return self._at
+        return bytes(self.view())
 
     def string_at(self, at: int) -> bytes:
         """A string that was read before."""
-        self._at = at
+        self.at = at
         return self.string()
 
     def view(self) -> memoryview:
