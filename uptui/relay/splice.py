@@ -13,12 +13,16 @@ from functools import partial
 from typing import Final, Protocol
 
 from uptui.polling import PACE
+from uptui.relay.conduit import Conduit
 from uptui.relay.limits import FairShare
 from uptui.relay.sockets import QuickAcks
 
-
 READ_SIZE: Final = 256 * 1024
 """Bytes read at once."""
+BULK: Final = 64 * 1024
+"""Bytes of one read from which on the next is moved inside the kernel: for fewer the two calls
+that this takes cost more than copying."""
+_conduit: Final = Conduit()
 _scratch: Final = memoryview(bytearray(READ_SIZE))
 """What a leg has read, within one callback of the loop."""
 
@@ -74,8 +78,8 @@ class Leg(asyncio.BufferedProtocol, asyncio.Protocol):
     """
 
     __slots__ = (
-        "_acks", "_choked", "_fd", "_half_closes", "_linger", "_resting", "_socket", "_timer",
-        "eof", "lost", "on_data", "on_lost", "peer", "wire",
+        "_acks", "_bulk", "_choked", "_half_closes", "_linger", "_resting", "_socket", "_timer",
+        "eof", "fd", "lost", "on_data", "on_lost", "peer", "wire",
     )  # fmt: skip
 
     def __init__(self, linger: float) -> None:
@@ -93,7 +97,9 @@ class Leg(asyncio.BufferedProtocol, asyncio.Protocol):
         self._timer: asyncio.TimerHandle | None = None
         self._socket: asyncio.Transport | None = None
         """The wire, if it is a bare socket."""
-        self._fd = -1
+        self.fd = -1
+        """Its descriptor."""
+        self._bulk = False
 
     def attach(self, wire: Wire) -> None:
         """Use `wire`; reading waits for the join."""
@@ -130,15 +136,30 @@ class Leg(asyncio.BufferedProtocol, asyncio.Protocol):
         self._half_closes = transport.can_write_eof()
         sock = transport.get_extra_info("socket")
         if sock is not None and transport.get_extra_info("sslcontext") is None:
-            self._socket, self._fd = transport, sock.fileno()
+            self._socket, self.fd = transport, sock.fileno()
         self.attach(transport if self._half_closes else WholeClose(transport))
 
     def get_buffer(self, sizehint: int) -> memoryview:
+        """Where the loop puts what it reads next; in bulk most of that is moved on before."""
         del sizehint
+        if self._bulk:
+            self._move()
         return _scratch
 
     def buffer_updated(self, nbytes: int) -> None:
+        self._bulk = self._bulk or nbytes >= BULK
         self.data_received(_scratch[:nbytes])
+
+    def _move(self) -> None:
+        peer = self.peer
+        if peer is None or self._socket is None or not peer.takes_now:
+            return
+        moved, rest = _conduit.move(self.fd, peer.fd)
+        self._bulk = moved >= BULK
+        if rest and peer.wire is not None:
+            peer.wire.write(rest)
+        if moved and self.on_data is not None:
+            self.on_data(moved)
 
     def data_received(self, data: bytes | memoryview) -> None:
         """Pass bytes on, then count them: somebody waits. A view is valid in this call only."""
@@ -149,15 +170,20 @@ class Leg(asyncio.BufferedProtocol, asyncio.Protocol):
         if self.on_data is not None:
             self.on_data(len(data))
 
+    @property
+    def takes_now(self) -> bool:
+        """Whether the wire is a bare socket to which nothing waits to be written."""
+        sock = self._socket
+        return not (sock is None or self.lost or sock.get_write_buffer_size() or sock.is_closing())
+
     def send(self, data: bytes | memoryview) -> None:
         """Write bytes to the wire, without a copy if its socket takes them now."""
         if self.wire is None or self.lost:
             return
         done = 0
-        sock = self._socket
-        if sock is not None and not (sock.get_write_buffer_size() or sock.is_closing()):
+        if self.takes_now:
             try:
-                done = os.write(self._fd, data)
+                done = os.write(self.fd, data)
             except OSError:
                 done = 0  # full, or broken: then its transport finds out, too
             if done == len(data):
