@@ -57,21 +57,32 @@ class PacketConnection(SSHConnection):
 
     def data_received(self, data: bytes, datatype: int | None = None) -> None:
         """Take bytes from the transport; only the packet that lies across two reads is copied."""
-        with self.outbox:
-            if not self._inpbuf:
-                self._read(data)
-                return
-            missing = self._missing()
-            if not 0 < missing < len(data):
-                super().data_received(data, datatype)
-                return
-            super().data_received(data[:missing], datatype)
-            if self._transport is None:
-                return
-            if self._inpbuf:  # asyncssh waits for something: it keeps what comes
-                super().data_received(data[missing:], datatype)
+        outbox = self.outbox
+        depth = outbox.depth
+        outbox.depth = depth + 1
+        try:
+            if self._inpbuf:
+                self._read_on(data, datatype)
             else:
-                self._read(memoryview(data)[missing:])
+                self._read(data)
+        finally:
+            outbox.depth = depth
+            if not depth:
+                outbox.flush()
+
+    def _read_on(self, data: bytes, datatype: int | None) -> None:
+        """Take bytes while others wait."""
+        missing = self._missing()
+        if not 0 < missing < len(data):
+            super().data_received(data, datatype)
+            return
+        super().data_received(data[:missing], datatype)
+        if self._transport is None:
+            return
+        if self._inpbuf:  # asyncssh waits for something: it keeps what comes
+            super().data_received(data[missing:], datatype)
+        else:
+            self._read(memoryview(data)[missing:])
 
     def _read(self, data: bytes | memoryview) -> None:
         """Take bytes when none wait; what is left of them is kept as asyncssh keeps it."""
@@ -96,12 +107,6 @@ class PacketConnection(SSHConnection):
             return super()._recv_pkthdr()
         outbox = self.outbox
         depth = outbox.depth
-        try:
-            return self._open_packets(cipher)
-        finally:
-            outbox.depth = depth
-
-    def _open_packets(self, cipher: PacketCipher) -> bool:
         view = memoryview(self._inpbuf)
         start, end = 0, len(view)
         while end - start >= LENGTH_SIZE:
@@ -117,8 +122,10 @@ class PacketConnection(SSHConnection):
                 raise asyncssh.MACError("MAC verification failed")
             start = stop
             if end - start < LENGTH_SIZE:
-                self.outbox.depth = 0  # the last of a read: what it causes is sent at once
-            if not self.take_packet(header, packet):
+                outbox.depth = 0  # what the last of a read causes is sent at once: it is waited for
+            taken = self.take_packet(header, packet)
+            outbox.depth = depth
+            if not taken:
                 self._inpbuf = bytes(view[start:])
                 cipher.opened = packet
                 self._packet = b""

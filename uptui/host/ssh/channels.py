@@ -152,7 +152,11 @@ class TunedChannel(SSHChannel[bytes]):
             self._accept_data(data)
         elif data:
             self._recv_window -= len(data)
-            self._deliver_data(data, None)
+            session = self._session
+            if session is None or self._recv_window < self._init_recv_window // 2 or self._encoding:
+                self._deliver_data(data, None)
+            else:
+                session.data_received(data, None)
         return True
 
 

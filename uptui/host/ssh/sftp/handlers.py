@@ -8,6 +8,7 @@ import os
 import stat
 import time
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Final
 
 from uptui.core.roles import Capability
@@ -371,6 +372,7 @@ def _write_all(opened: OpenFile, data: memoryview, offset: int) -> None:
             done += os.pwrite(opened.fd, piece, offset + done)
 
 
+@lru_cache(maxsize=64)
 def _open_flags(pflags: int) -> int:
     """SSH_FXF_* as O_*; EINVAL when neither reading nor writing is asked for."""
     flag = wire.Flag

@@ -170,9 +170,8 @@ class SftpSession:
         return True
 
     def _dispatch(self, view: memoryview) -> None:
-        kind = view[0]
-        reader = Reader(view, 1)
-        number = reader.u32()
+        kind, number = wire.kind_and_request(view)
+        reader = Reader(view, wire.KIND_SIZE)
         if not self._greeted:
             if kind != Kind.INIT or number < wire.VERSION:
                 raise wire.WireError("SFTP session without a version 3 greeting")
@@ -259,11 +258,11 @@ class SftpSession:
         elif size and not done:
             self._reply(wire.status_packet(number, Status.EOF))
         else:
+            _scratch[: wire.DATA_HEAD] = wire.data_head(number, done)
+            self._reply(bytes(_scratch[: wire.DATA_HEAD + done]))
             self._files.count_read(opened, done)
             if opened.transfer is not None:
                 opened.transfer.show()
-            _scratch[: wire.DATA_HEAD] = wire.data_head(number, done)
-            self._reply(bytes(_scratch[: wire.DATA_HEAD + done]))
 
     def _read_slowly(self, number: int, opened: OpenFile, offset: int, size: int) -> bytes:
         try:

@@ -22,7 +22,10 @@ LENGTH_SIZE: Final = 4
 _U32 = struct.Struct(">I")
 _U64 = struct.Struct(">Q")
 _HEAD = struct.Struct(">IBI")
-_STATUS = struct.Struct(">IBII")
+_STATUS = struct.Struct(">IBIII")
+_KIND = struct.Struct(">BI")
+KIND_SIZE: Final = _KIND.size
+"""Bytes before what depends on the kind."""
 _DATA = struct.Struct(">IBII")
 DATA_HEAD: Final = _DATA.size
 """Bytes before the file content of a reply to READ."""
@@ -98,13 +101,13 @@ class AttrFlag(IntEnum):
 
 
 STATUS_TEXT: Final = {
-    Status.OK: "Success",
-    Status.EOF: "End of file",
-    Status.NO_SUCH_FILE: "No such file",
-    Status.PERMISSION_DENIED: "Permission denied",
-    Status.FAILURE: "Failure",
-    Status.BAD_MESSAGE: "Bad message",
-    Status.OP_UNSUPPORTED: "Operation unsupported",
+    Status.OK: b"Success",
+    Status.EOF: b"End of file",
+    Status.NO_SUCH_FILE: b"No such file",
+    Status.PERMISSION_DENIED: b"Permission denied",
+    Status.FAILURE: b"Failure",
+    Status.BAD_MESSAGE: b"Bad message",
+    Status.OP_UNSUPPORTED: b"Operation unsupported",
 }
 
 _BY_ERRNO: Final = {
@@ -137,6 +140,9 @@ class Attrs:
     """Access and modification time, Unix seconds."""
 
 
+_NO_ATTRS: Final = Attrs()
+
+
 class Reader:
     """A cursor over one packet's payload."""
 
@@ -149,23 +155,25 @@ class Reader:
         self.at = at
         """Where the cursor stands."""
 
-    def _skip(self, size: int) -> int:
-        """Where the next `size` bytes begin."""
-        at = self.at
-        end = at + size
-        if end > self._end:
-            raise WireError(f"SFTP packet ends {end - self._end} bytes early")
-        self.at = end
-        return at
+    def _short(self, end: int) -> WireError:
+        return WireError(f"SFTP packet ends {end - self._end} bytes early")
 
     def u32(self) -> int:
-        return _U32.unpack_from(self._view, self._skip(4))[0]
+        at = self.at
+        self.at = end = at + 4
+        if end > self._end:
+            raise self._short(end)
+        return _U32.unpack_from(self._view, at)[0]
 
     def u64(self) -> int:
-        return _U64.unpack_from(self._view, self._skip(8))[0]
+        at = self.at
+        self.at = end = at + 8
+        if end > self._end:
+            raise self._short(end)
+        return _U64.unpack_from(self._view, at)[0]
 
     def string(self) -> bytes:
-        return bytes(self.view())
+        return self.view().tobytes()
 
     def string_at(self, at: int) -> bytes:
         """A string that was read before."""
@@ -175,8 +183,11 @@ class Reader:
     def view(self) -> memoryview:
         """A string without copying it."""
         size = self.u32()
-        at = self._skip(size)
-        return self._view[at : at + size]
+        at = self.at
+        self.at = end = at + size
+        if end > self._end:
+            raise self._short(end)
+        return self._view[at:end]
 
     def path(self) -> bytes:
         """A string used as a path; one with a NUL byte cannot name a file."""
@@ -187,6 +198,8 @@ class Reader:
 
     def attrs(self) -> Attrs:
         flags = self.u32()
+        if not flags:
+            return _NO_ATTRS
         size = self.u64() if flags & AttrFlag.SIZE else None
         owner = (self.u32(), self.u32()) if flags & AttrFlag.UIDGID else None
         permissions = self.u32() if flags & AttrFlag.PERMISSIONS else None
@@ -196,6 +209,14 @@ class Reader:
                 self.view()
                 self.view()
         return Attrs(size, owner, permissions, times)
+
+
+def kind_and_request(view: memoryview) -> tuple[int, int]:
+    """How every packet begins: SSH_FXP_* and the request id (in INIT: the version)."""
+    try:
+        return _KIND.unpack_from(view)
+    except struct.error:
+        raise WireError(f"SFTP packet of {len(view)} bytes") from None
 
 
 def string(value: bytes) -> bytes:
@@ -219,9 +240,9 @@ def version_packet(extensions: list[tuple[bytes, bytes]]) -> bytes:
 
 
 def status_packet(request: int, status: Status, text: str = "") -> bytes:
-    message = (text or STATUS_TEXT[status]).encode()
-    head = _STATUS.pack(len(message) + 17, Kind.STATUS, request, status)
-    return head + string(message) + b"\0\0\0\0"
+    message = text.encode() or STATUS_TEXT[status]
+    size = len(message)
+    return _STATUS.pack(size + 17, Kind.STATUS, request, status, size) + message + b"\0\0\0\0"
 
 
 def data_head(request: int, size: int) -> bytes:
