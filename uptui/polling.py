@@ -1,4 +1,4 @@
-"""An event loop that looks a few times before it sleeps, while answers come within microseconds.
+"""Decides when an event loop looks a few times before it sleeps (`pollingselector` does it).
 
 Being woken costs a process tens of microseconds, most on a virtual machine, which gives idle
 processors back; who asks and waits for the answer before asking again pays that at every hop. While
@@ -12,14 +12,12 @@ whose answers take longer, or where no processor is to spare.
 import asyncio
 import math
 import os
-import selectors
-import time
-from collections.abc import Callable, Coroutine
+import select
+from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
 T = TypeVar("T")
-Ready = list[tuple[selectors.SelectorKey, int]]
 
 LONGEST: Final = 200e-6
 """Seconds for which a wait is polled at most; a longer wait is not worth it."""
@@ -100,43 +98,6 @@ PACE: Final = Pace()
 """That of this process, which has one loop."""
 
 
-class PollingSelector(selectors.DefaultSelector):
-    """The system's selector; it polls for as long as the pace says before it blocks."""
-
-    def __init__(self, pace: Pace, clock: Callable[[], float] = time.monotonic) -> None:
-        super().__init__()
-        self._pace = pace
-        self._clock = clock
-        self._took: float | None = None
-        """Seconds of the last wait, which the pace learns of before the next: work waits now."""
-
-    def select(self, timeout: float | None = None) -> Ready:
-        """As selectors.BaseSelector.select."""
-        if timeout is not None and timeout <= 0:
-            return super().select(timeout)
-        if self._took is not None:
-            self._pace.waited(self._took)
-            self._took = None
-        budget = self._pace.budget()
-        if budget is None:
-            return super().select(timeout)
-        start = self._clock()
-        if timeout is not None:
-            budget = min(budget, timeout)
-        ready = self._poll(start + budget) if budget else []
-        if not ready:
-            ready = super().select(timeout)
-        self._took = self._clock() - start
-        return ready
-
-    def _poll(self, until: float) -> Ready:
-        while True:
-            ready = super().select(0)
-            if ready or self._clock() >= until:
-                return ready
-            os.sched_yield()
-
-
 def processors(groups: Path = Path("/sys/fs/cgroup")) -> float:
     """How many processors this process may use, by its affinity and its control group's quota."""
     try:
@@ -159,8 +120,10 @@ def _quota(groups: Path) -> float:
 
 def run(main: Coroutine[Any, Any, T], *, poll: bool, in_bulk: bool = False) -> T:
     """asyncio.run, with a loop that polls if that is wanted and there are processors for it."""
-    if not poll or processors() < PROCESSORS:
+    if not poll or not hasattr(select, "epoll") or processors() < PROCESSORS:
         return asyncio.run(main)
+    from uptui.pollingselector import PollingSelector  # needs epoll
+
     if in_bulk:
         PACE.poll_in_bulk()
 

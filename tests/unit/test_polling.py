@@ -4,8 +4,9 @@ import asyncio
 import os
 import selectors
 import socket
-from collections.abc import Generator, Iterator
-from contextlib import contextmanager
+from asyncio import new_event_loop
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -17,10 +18,10 @@ from uptui.polling import (
     LONGEST_IN_BULK,
     PROCESSORS,
     Pace,
-    PollingSelector,
     processors,
     run,
 )
+from uptui.pollingselector import PollingSelector
 
 SHORT, LONG = LONGEST / 2, LONGEST * 5
 
@@ -127,12 +128,28 @@ class Ticks:
         return self.looks * LONGEST / 10
 
 
+class Reader(asyncio.Handle):
+    """What a loop would register for a socket; remembers that it ran, and may do more."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__(self.read, [], loop)
+        self.loop = loop
+        self.ran = 0
+        self.then: Callable[[], object] | None = None
+
+    def read(self) -> None:
+        self.ran += 1
+        if self.then is not None:
+            self.then()
+
+
 @contextmanager
-def selecting(pace: Pace, clock: Ticks) -> Generator[tuple[PollingSelector, socket.socket]]:
+def selecting(pace: Pace, clock: Ticks) -> Generator[tuple[PollingSelector, socket.socket, Reader]]:
     near, far = socket.socketpair()
-    with near, far, PollingSelector(pace, clock) as selector:
-        selector.register(near, selectors.EVENT_READ)
-        yield selector, far
+    with near, far, PollingSelector(pace, clock) as selector, closing(new_event_loop()) as loop:
+        reader = Reader(loop)
+        selector.register(near, selectors.EVENT_READ, (reader, None))
+        yield selector, far, reader
 
 
 def eager() -> Pace:
@@ -144,14 +161,14 @@ def eager() -> Pace:
 
 def test_the_selector_polls_for_its_budget_and_then_blocks() -> None:
     clock = Ticks()
-    with selecting(eager(), clock) as (selector, _):
+    with selecting(eager(), clock) as (selector, _, _):
         assert selector.select(0.01) == []
     assert clock.looks == 12  # at the start, ten times within the budget, at the end
 
 
-def test_what_comes_is_found_without_blocking(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_comes_is_found_without_blocking_and_served(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = Ticks()
-    with selecting(eager(), clock) as (selector, far):
+    with selecting(eager(), clock) as (selector, far, reader):
         yields = iter(range(3))
 
         def others_run() -> None:
@@ -159,21 +176,89 @@ def test_what_comes_is_found_without_blocking(monkeypatch: pytest.MonkeyPatch) -
                 far.send(b"x")
 
         monkeypatch.setattr(os, "sched_yield", others_run)
-        assert [key.fileobj for key, _ in selector.select(None)]
+        assert selector.select(None) == []
+        assert reader.ran == 1
+
+
+def test_what_was_not_polled_for_is_left_to_the_loop() -> None:
+    with selecting(Pace(), Ticks()) as (selector, far, reader):
+        far.send(b"x")
+        assert [key.data[0] for key, _ in selector.select(None)] == [reader]
+        assert not reader.ran
+
+
+def test_the_loop_gets_everything_when_there_is_more_than_reading_to_do() -> None:
+    with selecting(eager(), Ticks()) as (selector, far, reader):
+        far.send(b"x")
+        selector.register(far, selectors.EVENT_WRITE, (None, reader))
+        assert len(selector.select(None)) == 2
+        assert not reader.ran
+
+
+def test_a_reader_that_another_has_cancelled_does_not_run() -> None:
+    second, its_far = socket.socketpair()
+    with selecting(eager(), Ticks()) as (selector, far, reader), second, its_far:
+        other = Reader(reader.loop)
+        reader.then, other.then = other.cancel, reader.cancel
+        selector.register(second, selectors.EVENT_READ, (other, None))
+        far.send(b"x")
+        its_far.send(b"x")
+        assert selector.select(None) == []
+        assert reader.ran + other.ran == 1
+
+
+def test_what_is_no_longer_registered_is_not_served() -> None:
+    with selecting(eager(), Ticks()) as (selector, far, reader):
+        selector.register(far, selectors.EVENT_READ, (reader, None))
+        selector.modify(far, selectors.EVENT_WRITE, (None, reader))
+        selector.unregister(far)
+        assert selector.select(0.001) == []
+        assert not reader.ran
 
 
 def test_a_timeout_shorter_than_the_budget_holds() -> None:
     clock = Ticks()
-    with selecting(eager(), clock) as (selector, _):
+    with selecting(eager(), clock) as (selector, _, _):
         assert selector.select(LONGEST / 5) == []
     assert clock.looks == 4
 
 
 def test_a_select_that_must_not_wait_does_not_poll() -> None:
     clock = Ticks()
-    with selecting(eager(), clock) as (selector, _):
+    with selecting(eager(), clock) as (selector, _, _):
         assert selector.select(0) == []
     assert clock.looks == 0
+
+
+def test_a_loop_registers_what_the_selector_serves() -> None:
+    """A canary: asyncio's transports keep working, timers and calls from readers included."""
+    pace = eager()
+
+    async def converse() -> list[bytes]:
+        near, far = socket.socketpair()
+        reader, writer = await asyncio.open_connection(sock=near)
+        echo_reader, echo_writer = await asyncio.open_connection(sock=far)
+
+        async def echo() -> None:
+            while data := await echo_reader.read(100):
+                pace.asked(1)
+                echo_writer.write(data)
+
+        task = asyncio.create_task(echo())
+        answers: list[bytes] = []
+        for number in range(50):
+            pace.asked(1)
+            writer.write(b"%d" % number)
+            answers.append(await asyncio.wait_for(reader.read(100), 10))
+        await asyncio.sleep(0.01)
+        writer.close()
+        await asyncio.wait_for(task, 10)
+        echo_writer.close()
+        return answers
+
+    selector = PollingSelector(pace)
+    with asyncio.Runner(loop_factory=lambda: asyncio.SelectorEventLoop(selector)) as runner:
+        assert runner.run(converse()) == [b"%d" % number for number in range(50)]
 
 
 @pytest.mark.parametrize(
