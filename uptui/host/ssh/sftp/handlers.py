@@ -11,7 +11,7 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import Final
 
-from uptui.core.roles import Capability
+from uptui.core.roles import Capability, Role
 from uptui.host.ssh.sftp import extensions, wire
 from uptui.host.ssh.sftp.handles import Handles, OpenDirectory, OpenFile
 from uptui.host.ssh.sftp.ledger import Ledger
@@ -86,7 +86,7 @@ class Files:
             return wire.status_packet(request, Status.OP_UNSUPPORTED)
         start = reader.at
         try:
-            self._follow_role()
+            self._follow(self.access.role)
             return handler(request, reader)
         except OSError as error:
             if kind == Kind.OPEN:
@@ -107,12 +107,11 @@ class Files:
         if not self.access.role.can(Capability.WRITE):
             self.need(Capability.READ)
 
-    def _follow_role(self) -> None:
+    def _follow(self, role: Role) -> None:
         """A role with another root sees another tree; handles into the old one are closed."""
-        root = self.access.role.files_root
-        if root != self.tree.root:
+        if role.files_root != self.tree.root:
             self.drop("access has changed")
-            self.tree = self.tree.within(root)
+            self.tree = self.tree.within(role.files_root)
 
     def changed(self, what: str, place: Place, target: str = "") -> None:
         """Something was done to a name (transfers.Change)."""
@@ -137,23 +136,23 @@ class Files:
 
     def readable(self, handle: bytes) -> OpenFile:
         """The file to read from, after checking the role."""
-        self._follow_role()
-        self.need(Capability.READ)
-        return self._file(handle)
+        role = self.access.role
+        self._follow(role)
+        if not role.can(Capability.READ):
+            raise RefusedRequestError(Capability.READ)
+        return self.file(handle)
 
     def count_read(self, opened: OpenFile, size: int) -> None:
         if opened.transfer is None:
             opened.transfer = Running(self.access, opened.path, "download")
         opened.transfer.count(size)
 
-    def _file(self, handle: bytes) -> OpenFile:
+    def file(self, handle: bytes) -> OpenFile:
+        """The file behind a handle. Raises OSError when there is none."""
         opened = self.handles.file(handle)
         if opened is None:
             raise OSError(0, "not an open file handle")
         return opened
-
-    def file(self, handle: bytes) -> OpenFile:
-        return self._file(handle)
 
     def _open(self, request: int, reader: Reader) -> bytes:
         path, pflags, wanted = reader.path(), reader.u32(), reader.attrs()
@@ -197,7 +196,7 @@ class Files:
     def _write(self, request: int, reader: Reader) -> bytes:
         handle, offset, data = reader.string(), reader.u64(), reader.view()
         self.need(Capability.WRITE)
-        opened = self._file(handle)
+        opened = self.file(handle)
         size = len(data)
         try:
             _write_all(opened, data, offset)
@@ -224,7 +223,7 @@ class Files:
 
     def _fstat(self, request: int, reader: Reader) -> bytes:
         self.need_any()
-        st = os.fstat(self._file(reader.string()).fd)
+        st = os.fstat(self.file(reader.string()).fd)
         return wire.packet(Kind.ATTRS, request, wire.attrs(st))
 
     def _setstat(self, request: int, reader: Reader) -> bytes:
@@ -238,7 +237,7 @@ class Files:
     def _fsetstat(self, request: int, reader: Reader) -> bytes:
         handle, wanted = reader.string(), reader.attrs()
         self.need(Capability.WRITE)
-        opened = self._file(handle)
+        opened = self.file(handle)
         extensions.change_open(opened.fd, wanted)
         if opened.transfer is None:
             self.attributes_changed(opened.path, wanted)

@@ -164,14 +164,13 @@ class SftpSession:
         packet = self._inbox.packet()
         if packet is None:
             return False
-        self._dispatch(packet)
+        kind, number = wire.kind_and_request(packet)
+        self._dispatch(kind, number, Reader(packet, wire.KIND_SIZE))
         if not self._ended:
             self._inbox.drop(len(packet))
         return True
 
-    def _dispatch(self, view: memoryview) -> None:
-        kind, number = wire.kind_and_request(view)
-        reader = Reader(view, wire.KIND_SIZE)
+    def _dispatch(self, kind: int, number: int, reader: Reader) -> None:
         if not self._greeted:
             if kind != Kind.INIT or number < wire.VERSION:
                 raise wire.WireError("SFTP session without a version 3 greeting")
@@ -179,8 +178,8 @@ class SftpSession:
             self._reply(wire.version_packet(extensions.OFFERED))
         elif kind == Kind.READ:
             self._read(number, reader)
-        elif self._may_wait(kind, view):
-            self._in_thread(kind, number, bytes(view[5:]))
+        elif self._may_wait(kind, reader):
+            self._in_thread(kind, number, reader.rest())
         else:
             started = time.monotonic()
             reply = self._files.handle(kind, number, reader)
@@ -195,10 +194,10 @@ class SftpSession:
         self._settling = False
         self._files.ledger.settle()
 
-    def _may_wait(self, kind: int, view: memoryview) -> bool:
+    def _may_wait(self, kind: int, reader: Reader) -> bool:
         if self._slow_until and self._slow_until > time.monotonic():
             return True
-        return kind == Kind.EXTENDED and Reader(view[5:]).string() in _ALWAYS_SLOW
+        return kind == Kind.EXTENDED and reader.string_at(reader.at) in _ALWAYS_SLOW
 
     def _note_pace(self, started: float) -> None:
         now = time.monotonic()

@@ -176,9 +176,12 @@ class Reader:
         return self.view().tobytes()
 
     def string_at(self, at: int) -> bytes:
-        """A string that was read before."""
-        self.at = at
-        return self.string()
+        """The string that begins there; the cursor stays."""
+        return Reader(self._view, at).string()
+
+    def rest(self) -> bytes:
+        """All that has not been read."""
+        return bytes(self._view[self.at :])
 
     def view(self) -> memoryview:
         """A string without copying it."""
