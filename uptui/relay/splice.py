@@ -78,8 +78,8 @@ class Leg(asyncio.BufferedProtocol, asyncio.Protocol):
     """
 
     __slots__ = (
-        "_acks", "_bulk", "_choked", "_half_closes", "_linger", "_resting", "_socket", "_timer",
-        "eof", "fd", "lost", "on_data", "on_lost", "peer", "wire",
+        "_acks", "_behind", "_bulk", "_choked", "_half_closes", "_linger", "_resting", "_socket",
+        "_timer", "eof", "fd", "lost", "on_data", "on_lost", "peer", "wire",
     )  # fmt: skip
 
     def __init__(self, linger: float) -> None:
@@ -100,6 +100,8 @@ class Leg(asyncio.BufferedProtocol, asyncio.Protocol):
         self.fd = -1
         """Its descriptor."""
         self._bulk = False
+        self._behind = False
+        """Something may wait to be written to the socket."""
 
     def attach(self, wire: Wire) -> None:
         """Use `wire`; reading waits for the join."""
@@ -156,8 +158,8 @@ class Leg(asyncio.BufferedProtocol, asyncio.Protocol):
             return
         moved, rest = _conduit.move(self.fd, peer.fd)
         self._bulk = moved >= BULK
-        if rest and peer.wire is not None:
-            peer.wire.write(rest)
+        if rest:
+            peer.send(rest)
         if moved and self.on_data is not None:
             self.on_data(moved)
 
@@ -174,7 +176,11 @@ class Leg(asyncio.BufferedProtocol, asyncio.Protocol):
     def takes_now(self) -> bool:
         """Whether the wire is a bare socket to which nothing waits to be written."""
         sock = self._socket
-        return not (sock is None or self.lost or sock.get_write_buffer_size() or sock.is_closing())
+        if sock is None or self.lost:
+            return False
+        if self._behind:
+            self._behind = sock.is_closing() or sock.get_write_buffer_size() > 0
+        return not self._behind
 
     def send(self, data: bytes | memoryview) -> None:
         """Write bytes to the wire, without a copy if its socket takes them now."""
@@ -188,6 +194,7 @@ class Leg(asyncio.BufferedProtocol, asyncio.Protocol):
                 done = 0  # full, or broken: then its transport finds out, too
             if done == len(data):
                 return
+        self._behind = True
         self.wire.write(bytes(data[done:]))
 
     def eof_received(self) -> bool:
@@ -225,6 +232,7 @@ class Leg(asyncio.BufferedProtocol, asyncio.Protocol):
         """Deliver what was taken within the linger time, then close."""
         if self.lost or self.wire is None:
             return
+        self._behind = True
         self.wire.close()
         if self._timer is None and not self.lost:
             self._timer = asyncio.get_running_loop().call_later(self._linger, self.abort)
@@ -232,6 +240,7 @@ class Leg(asyncio.BufferedProtocol, asyncio.Protocol):
     def abort(self) -> None:
         """Close at once, dropping what was not delivered."""
         if not self.lost and self.wire is not None:
+            self._behind = True
             self.wire.abort()
 
 
