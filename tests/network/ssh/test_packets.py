@@ -5,7 +5,7 @@
 import asyncio
 import inspect
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 import asyncssh
@@ -19,7 +19,7 @@ from asyncssh.packet import SSHPacket
 from tests.network.ssh.conftest import new_key, until
 from uptui.host.ssh.settings import SSHSettings
 from uptui.host.ssh.wire import Wire, options
-from uptui.ssh.gather import MOST, write_all
+from uptui.ssh.gather import MOST, WRITE_SIZE, Outbox, write_all
 from uptui.ssh.gcm import PacketCipher
 
 
@@ -139,11 +139,58 @@ async def test_pieces_arrive_in_order_however_much_the_socket_takes(sizes: list[
     assert (kept > 0) == (sum(sizes) > 1_000_000)
 
 
+class Written:
+    """What an outbox has handed on."""
+
+    def __init__(self) -> None:
+        self.pieces: list[bytes] = []
+        self.box = Outbox(self.take)
+
+    def take(self, parts: Sequence[bytes], size: int) -> None:
+        self.pieces.append(b"".join(parts))
+        assert len(self.pieces[-1]) == size
+
+
+def test_an_outbox_hands_on_at_once_unless_it_gathers() -> None:
+    written = Written()
+    written.box.put(b"a", b"b")
+    written.box.put(b"c")
+    assert written.pieces == [b"ab", b"c"]
+
+
+def test_an_outbox_gathers_until_the_outermost_end() -> None:
+    written = Written()
+    with written.box:
+        written.box.put(b"a")
+        with written.box:
+            written.box.put(b"b", b"c")
+        assert written.pieces == []
+    assert written.pieces == [b"abc"]
+    with written.box:
+        written.box.put(b"d")
+        written.box.flush()
+        assert written.pieces == [b"abc", b"d"]
+    assert written.pieces == [b"abc", b"d"]
+
+
+def test_an_outbox_holds_no_more_than_one_write() -> None:
+    written = Written()
+    with written.box:
+        written.box.put(bytes(WRITE_SIZE - 1))
+        assert written.pieces == []
+        written.box.put(b"x")
+        assert [len(piece) for piece in written.pieces] == [WRITE_SIZE]
+
+
 class Sink(asyncio.Transport):
     """Takes everything."""
 
+    def __init__(self) -> None:
+        super().__init__()
+        self.written: list[bytes] = []
+
     def write(self, data: bytes | bytearray | memoryview) -> None:
-        del data
+        self.written.append(bytes(data))
 
     def abort(self) -> None:
         """Nothing is open."""
@@ -161,7 +208,7 @@ class Fed:
         self.seen: list[bytes] = []
         loop = asyncio.get_running_loop()
         self.wire: Any = Wire(loop, settings, made, asyncssh.SSHServer())
-        self.wire._transport = Sink()
+        self.sink = self.wire._transport = Sink()
         self.wire._recv_encryption = PacketCipher(key, iv)
         self.wire._recv_handler = self.wire._recv_pkthdr
         self.wire._auth_complete = True
@@ -207,6 +254,26 @@ async def test_packets_wait_while_an_earlier_one_is_dealt_with(
     await until(lambda: len(fed.seen) == len(packets))
     assert fed.seen == [bytes([number]) * 20 for number in range(4)]
     assert type(fed.wire._inpbuf) is bytes
+
+
+@pytest.mark.parametrize("count", [1, 3])
+async def test_what_the_last_packet_of_a_read_causes_is_not_held_back(fed: Fed, count: int) -> None:
+    written_before: list[int] = []
+
+    def answer(header: bytes, packet: bytes) -> bool:
+        del header, packet
+        fed.wire.outbox.put(b"answer")
+        written_before.append(len(fed.sink.written))
+        return True
+
+    fed.wire.take_packet = answer
+    whole = b"".join(fed.packet(80, b"x") for _ in range(count))
+    half = fed.packet(80, b"half")
+    fed.wire.data_received(whole + half[:3])
+    assert written_before == [0] * (count - 1) + [1]
+    assert fed.sink.written == [b"answer" * count]
+    fed.wire.data_received(half[3:])
+    assert fed.sink.written == [b"answer" * count, b"answer"]
 
 
 async def test_nothing_is_served_after_a_packet_that_ends_the_connection(fed: Fed) -> None:
