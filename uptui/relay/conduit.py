@@ -9,11 +9,10 @@ import fcntl
 import os
 from typing import Final
 
-PIPE_SIZE: Final = 1024 * 1024
-"""Bytes of the pipe, the most that an unprivileged process may ask for by default; one call moves
-no more."""
+MOST: Final = 256 * 1024
+"""Bytes moved by one call, and of the pipe: what the sink does not take must be kept."""
 _F_SETPIPE_SZ: Final = 1031
-_UNABLE: Final = frozenset({errno.EINVAL, errno.ENOSYS, errno.EPERM, errno.EBADF})
+_UNABLE: Final = frozenset({errno.EINVAL, errno.ENOSYS, errno.EPERM})
 
 
 class Conduit:
@@ -26,37 +25,52 @@ class Conduit:
     def move(self, source: int, sink: int) -> tuple[int, bytes]:
         """How many bytes were taken from `source`, and those of them that `sink` did not take.
 
-        Both are descriptors of sockets that do not block. Nothing is taken at the end of `source`
-        or after an error, which whoever reads from it next will see.
+        Both are descriptors of sockets that do not block. Nothing is taken at the end of `source`,
+        which whoever reads from it next will see. Raises OSError when `source` is broken, which
+        nobody else will see: the kernel tells it once.
         """
         ends = self._open()
         if ends is None:
             return 0, b""
         outlet, inlet = ends
         try:
-            taken = os.splice(source, inlet, PIPE_SIZE, flags=os.SPLICE_F_NONBLOCK)
-        except OSError as error:
-            self._able = error.errno not in _UNABLE
+            taken = os.splice(source, inlet, MOST, flags=os.SPLICE_F_NONBLOCK)
+        except BlockingIOError:
             return 0, b""
-        left = taken
+        except OSError as error:
+            if error.errno not in _UNABLE:
+                raise
+            self._able = False
+            return 0, b""
         try:
-            while left:
-                left -= os.splice(outlet, sink, left, flags=os.SPLICE_F_NONBLOCK)
-        except OSError:
-            pass  # full, or broken: its owner finds out when it writes the rest
-        return taken, self._drained(outlet, left)
+            return taken, self._empty(outlet, sink, taken)
+        except BaseException:
+            self.close()  # what is left in it is nobody else's
+            raise
+
+    def close(self) -> None:
+        """Give up the pipe; the next call opens another one."""
+        ends, self._ends = self._ends, None
+        for end in ends or ():
+            os.close(end)
 
     def _open(self) -> tuple[int, int] | None:
         if self._ends is None and self._able:
             try:
                 self._ends = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
-                fcntl.fcntl(self._ends[1], _F_SETPIPE_SZ, PIPE_SIZE)
+                fcntl.fcntl(self._ends[1], _F_SETPIPE_SZ, MOST)
             except OSError:
-                self._able = self._ends is not None  # a smaller pipe does, too
+                pass  # no descriptors now, or only a smaller pipe, which will do
         return self._ends if self._able else None
 
     @staticmethod
-    def _drained(outlet: int, size: int) -> bytes:
+    def _empty(outlet: int, sink: int, size: int) -> bytes:
+        """Pass `size` bytes on; those that `sink` does not take."""
+        try:
+            while size:
+                size -= os.splice(outlet, sink, size, flags=os.SPLICE_F_NONBLOCK)
+        except OSError:
+            pass  # full, or broken: its owner finds out when it writes the rest
         pieces: list[bytes] = []
         while size:
             pieces.append(os.read(outlet, size))

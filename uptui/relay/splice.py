@@ -19,6 +19,8 @@ from uptui.relay.sockets import QuickAcks
 
 READ_SIZE: Final = 256 * 1024
 """Bytes read at once."""
+SMALL_READ: Final = 4096
+"""The same when the loop reads although the other end has just said that it takes no more."""
 BULK: Final = 64 * 1024
 """Bytes of one read from which on the next is moved inside the kernel: for fewer the two calls
 that this takes cost more than copying."""
@@ -100,7 +102,7 @@ class Leg(asyncio.BufferedProtocol, asyncio.Protocol):
         self.fd = -1
         """Its descriptor."""
         self._bulk = False
-        self._behind = False
+        self._behind = True
         """Something may wait to be written to the socket."""
 
     def attach(self, wire: Wire) -> None:
@@ -142,10 +144,15 @@ class Leg(asyncio.BufferedProtocol, asyncio.Protocol):
         self.attach(transport if self._half_closes else WholeClose(transport))
 
     def get_buffer(self, sizehint: int) -> memoryview:
-        """Where the loop puts what it reads next; in bulk most of that is moved on before."""
+        """Where the loop puts what it reads next; in bulk most of that is moved on before.
+
+        Raises OSError, which the loop takes as that of its own read.
+        """
         del sizehint
         if self._bulk:
             self._move()
+            if self._choked or self._resting is not None:
+                return _scratch[:SMALL_READ]
         return _scratch
 
     def buffer_updated(self, nbytes: int) -> None:

@@ -1,17 +1,19 @@
 """Bytes moved inside the kernel: none lost, none twice, in order, and the ends still seen."""
 
 import asyncio
+import errno
 import os
+import resource
 import socket
+import struct
 from collections.abc import Iterator
 from contextlib import ExitStack
-from pathlib import Path
 
 import pytest
 
 from uptui.relay import splice
-from uptui.relay.conduit import PIPE_SIZE, Conduit
-from uptui.relay.splice import BULK, Joint, Leg, Splices, Tally
+from uptui.relay.conduit import MOST, Conduit
+from uptui.relay.splice import BULK, READ_SIZE, Joint, Leg, Splices, Tally
 
 Pair = tuple[socket.socket, socket.socket]
 
@@ -80,14 +82,74 @@ def test_a_broken_sink_gives_everything_back(pairs: tuple[Pair, Pair]) -> None:
     assert Conduit().move(source.fileno(), sink.fileno()) == (12, b"still wanted")
 
 
-def test_a_kernel_that_cannot_moves_nothing_and_is_not_asked_again(tmp_path: Path) -> None:
+def reset(sock: socket.socket) -> None:
+    """End a connection by a reset."""
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    sock.close()
+
+
+def test_a_broken_source_is_told_because_the_kernel_says_it_once(
+    pairs: tuple[Pair, Pair],
+) -> None:
+    (near, source), (sink, _) = pairs
+    reset(near)
+    with pytest.raises(ConnectionResetError):
+        Conduit().move(source.fileno(), sink.fileno())
+
+
+def test_a_kernel_that_cannot_moves_nothing_and_is_not_asked_again(
+    pairs: tuple[Pair, Pair], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (near, source), (sink, _) = pairs
+    near.send(b"x")
+    asked: list[int] = []
+
+    def refuse(*_: int, flags: int) -> int:
+        asked.append(flags)
+        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
+
+    monkeypatch.setattr(os, "splice", refuse)
     conduit = Conduit()
-    with socket.socket() as unconnected, (tmp_path / "log").open("ab") as log:
-        assert conduit.move(log.fileno(), unconnected.fileno()) == (0, b"")
-    with ExitStack() as stack:
-        (near, source), (sink, _) = tcp_pair(stack), tcp_pair(stack)
-        near.send(b"x")
+    for _ in range(3):
         assert conduit.move(source.fileno(), sink.fileno()) == (0, b"")
+    assert len(asked) == 1
+
+
+def test_without_descriptors_nothing_is_moved_until_there_are_some(
+    pairs: tuple[Pair, Pair],
+) -> None:
+    (near, source), (sink, _) = pairs
+    near.send(b"x")
+    conduit = Conduit()
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    lowest = os.dup(0)
+    os.close(lowest)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (lowest, hard))
+    try:
+        assert conduit.move(source.fileno(), sink.fileno()) == (0, b"")
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert conduit.move(source.fileno(), sink.fileno()) == (1, b"")
+
+
+def test_bytes_left_by_an_accident_never_reach_somebody_else(
+    pairs: tuple[Pair, Pair], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (near, source), (sink, far) = pairs
+    conduit = Conduit()
+    near.send(b"secret of one")
+    with monkeypatch.context() as patched:
+
+        def fail(*_: int) -> bytes:
+            raise MemoryError
+
+        patched.setattr(os, "read", fail)
+        full = socket.socket()  # takes nothing: it is not connected
+        with full, pytest.raises(MemoryError):
+            conduit.move(source.fileno(), full.fileno())
+    near.send(b"of another")
+    assert conduit.move(source.fileno(), sink.fileno()) == (10, b"")
+    assert far.recv(100) == b"of another"
 
 
 @pytest.mark.parametrize("able", [True, False])
@@ -109,7 +171,7 @@ async def test_bulk_through_two_legs_is_whole_and_counted(
     _, client = await loop.connect_accepted_socket(lambda: Leg(5), source)
     _, host = await loop.connect_accepted_socket(lambda: Leg(5), sink)
     splices.join(client, host, Joint(1, tally, client.abort, lambda: None))
-    data = os.urandom(40 * PIPE_SIZE + 1)
+    data = os.urandom(160 * MOST + 1)
 
     async def send() -> None:
         await loop.sock_sendall(near, data)
@@ -119,7 +181,7 @@ async def test_bulk_through_two_legs_is_whole_and_counted(
         got = bytearray()
         while piece := await loop.sock_recv(far, 1 << 20):
             got += piece
-            if len(got) < 8 * PIPE_SIZE:  # slow at first: both buffers fill
+            if len(got) < 32 * MOST:  # slow at first: both buffers fill
                 await asyncio.sleep(0.005)
         return bytes(got)
 
@@ -130,3 +192,47 @@ async def test_bulk_through_two_legs_is_whole_and_counted(
     far.shutdown(socket.SHUT_WR)
     await asyncio.wait_for(splices.drain(10), 20)
     assert tally.open == 0
+
+
+async def joined(pairs: tuple[Pair, Pair]) -> tuple[Splices, Leg, Leg]:
+    (_, source), (sink, _) = pairs
+    loop = asyncio.get_running_loop()
+    _, client = await loop.connect_accepted_socket(lambda: Leg(5), source)
+    _, host = await loop.connect_accepted_socket(lambda: Leg(5), sink)
+    splices = Splices()
+    splices.join(client, host, Joint(1, Tally(), client.abort, lambda: None))
+    return splices, client, host
+
+
+async def test_a_reset_in_bulk_ends_both_legs(pairs: tuple[Pair, Pair]) -> None:
+    (near, _), (_, far) = pairs
+    _, client, host = await joined(pairs)
+    loop = asyncio.get_running_loop()
+    near.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4 * BULK)
+    await loop.sock_sendall(near, bytes(3 * BULK))
+    got = 0
+    while got < 3 * BULK:
+        got += len(await loop.sock_recv(far, 1 << 20))
+    reset(near)
+    async with asyncio.timeout(5):
+        while not (client.lost and host.lost):
+            await asyncio.sleep(0.01)
+
+
+async def test_a_receiver_that_stalls_is_not_read_ahead_for(pairs: tuple[Pair, Pair]) -> None:
+    (near, _), _ = pairs
+    _, _, host = await joined(pairs)
+    transport = host.wire
+    assert isinstance(transport, asyncio.Transport)
+    most, idle = 0, 0
+    while idle < 20:
+        try:
+            near.send(bytes(MOST))
+            idle = 0
+        except BlockingIOError:
+            idle += 1
+        await asyncio.sleep(0.01)
+        most = max(most, transport.get_write_buffer_size())
+    assert 0 < most <= READ_SIZE + MOST
+    host.abort()
+    await asyncio.sleep(0)

@@ -183,8 +183,9 @@ class SftpSession:
         else:
             started = time.monotonic()
             reply = self._files.handle(kind, number, reader)
+            done = time.monotonic()
             self._reply(reply)
-            self._note_pace(started)
+            self._note_pace(started, done)
             if self._files.ledger.unsettled and not self._settling:
                 self._settling = True
                 self._loop.call_soon(self._settle)
@@ -199,18 +200,17 @@ class SftpSession:
             return True
         return kind == Kind.EXTENDED and reader.string_at(reader.at) in _ALWAYS_SLOW
 
-    def _note_pace(self, started: float) -> None:
-        now = time.monotonic()
-        if now - started > SLOW:
-            if now - self._slow_at < SLOW_FOR:
-                self._slow_until = now + SLOW_FOR
-            self._slow_at = now
+    def _note_pace(self, started: float, done: float) -> None:
+        if done - started > SLOW:
+            if done - self._slow_at < SLOW_FOR:
+                self._slow_until = done + SLOW_FOR
+            self._slow_at = done
 
     def _in_thread(self, kind: int, number: int, payload: bytes) -> None:
         def work() -> bytes:
             started = time.monotonic()
             reply = self._files.handle(kind, number, Reader(memoryview(payload)))
-            self._note_pace(started)
+            self._note_pace(started, time.monotonic())
             return reply
 
         self._start(work)
