@@ -83,9 +83,14 @@ class Running:
         """`size` bytes of content more."""
         self.bytes += size
 
+    @property
+    def due(self) -> bool:
+        """Whether enough has been moved since the last report."""
+        return self.bytes - self._shown >= SHOWN_EVERY
+
     def show(self) -> None:
-        """Report progress when enough has been moved since the last report."""
-        if self.bytes - self._shown >= SHOWN_EVERY:
+        """Report progress when that is due."""
+        if self.due:
             self._shown = self.bytes
             self._access.show_transfer(self._model(None, ""))
 

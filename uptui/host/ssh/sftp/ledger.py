@@ -26,7 +26,8 @@ class Ledger:
 
     def moving(self, transfer: Running) -> None:
         """More of `transfer` has come."""
-        self._moving = transfer
+        if transfer.due:
+            self._moving = transfer
 
     def ended(self, transfer: Running, problem: str) -> None:
         """`transfer` is over; `problem` is empty when all went well."""
