@@ -333,7 +333,7 @@ class Wire(PacketConnection, SSHServerConnection):
         padding, kind, number, size = _DATA.unpack_from(packet)
         if kind != MSG_CHANNEL_DATA or len(packet) != _DATA.size + size + padding:
             return False
-        channel = self.__dict__["_channels"].get(number)
+        channel = self._all_channels.get(number)
         return isinstance(channel, TunedChannel) and channel.take_data(packet[10 : 10 + size])
 
     def _reset_keepalive_timer(self) -> None:

@@ -136,10 +136,8 @@ class Files:
 
     def readable(self, handle: bytes) -> OpenFile:
         """The file to read from, after checking the role."""
-        role = self.access.role
-        self._follow(role)
-        if not role.can(Capability.READ):
-            raise RefusedRequestError(Capability.READ)
+        self._follow(self.access.role)
+        self.need(Capability.READ)
         return self.file(handle)
 
     def count_read(self, opened: OpenFile, size: int) -> None:
