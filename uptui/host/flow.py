@@ -126,10 +126,13 @@ class Drain:
         *,
         on_full: Callable[[], None] | None = None,
         on_room: Callable[[], None] | None = None,
+        on_broken: Callable[[], None] | None = None,
     ) -> None:
+        """`on_broken`: the reader was found gone, and data is dropped from now on."""
         self._fd = fd
         self._on_full = on_full
         self._on_room = on_room
+        self._on_broken = on_broken
         self._loop = asyncio.get_running_loop()
         self._queue: deque[memoryview] = deque()
         self._size = 0
@@ -235,4 +238,6 @@ class Drain:
             if error.errno == errno.EAGAIN:
                 return 0
             self.close()
+            if self._on_broken is not None:
+                self._on_broken()
             return -1

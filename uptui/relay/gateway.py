@@ -15,10 +15,11 @@ import asyncssh
 from asyncssh.constants import (
     DISC_BY_APPLICATION,
     MSG_CHANNEL_OPEN,
+    MSG_GLOBAL_REQUEST,
     OPEN_CONNECT_FAILED,
     OPEN_RESOURCE_SHORTAGE,
 )
-from asyncssh.packet import SSHPacket
+from asyncssh.packet import Boolean, SSHPacket, String
 
 from uptui.errors import RefusedError
 from uptui.protocol.names import kind_of
@@ -36,8 +37,9 @@ from uptui.relay.switchboard import RESTARTING, Caller, Switchboard, no_session
 
 MAX_JUMPS: Final = 64
 """Jump channels of one connection at the same time."""
+NO_MORE_SESSIONS: Final = "no-more-sessions@openssh.com"
 QUIET_REQUESTS: Final = frozenset({
-    "keepalive@openssh.com", "no-more-sessions@openssh.com", "hostkeys-prove-00@openssh.com",
+    "keepalive@openssh.com", NO_MORE_SESSIONS, "hostkeys-prove-00@openssh.com",
 })  # fmt: skip
 """Global requests that say nothing about what a client wants."""
 
@@ -135,6 +137,8 @@ class Visitor(asyncssh.SSHServer):
         self._proves = False
         """Whether this user name gets in by a key only."""
         self._plain: PlainSession | None = None
+        self._no_more_sessions = False
+        """The client has said so, and been answered, before there was a host."""
         self._jumps: set[Leg] = set()
         self.decided = False
         """Whether it has asked for a session."""
@@ -218,6 +222,7 @@ class Visitor(asyncssh.SSHServer):
             if what == "direct-tcpip" and self._goes_elsewhere(packet):
                 return None
         elif what in QUIET_REQUESTS:
+            self._no_more_sessions |= what == NO_MORE_SESSIONS
             return None
         if self._jumps:
             return None
@@ -230,11 +235,15 @@ class Visitor(asyncssh.SSHServer):
             str(self._conn.get_extra_info("client_version", "")),
         )
         self._plain = PlainSession(self._board, self._conn, self._link, caller)
-        return self._go_plain(self._plain, kind, body)
+        packets = [(kind, body)]
+        if self._no_more_sessions:
+            unanswered = String(NO_MORE_SESSIONS) + Boolean(False)
+            packets.insert(0, (MSG_GLOBAL_REQUEST, unanswered))
+        return self._go_plain(self._plain, packets)
 
-    async def _go_plain(self, plain: PlainSession, kind: int, body: bytes) -> None:
+    async def _go_plain(self, plain: PlainSession, packets: list[tuple[int, bytes]]) -> None:
         try:
-            await plain.open(kind, body)
+            await plain.open(packets)
         finally:
             self.decided = True
 

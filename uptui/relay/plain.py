@@ -4,6 +4,7 @@ The host trusts the relay's word for the client's key (it came with the dial); t
 host key against the published ones. What either side says when it leaves is told to the other.
 """
 
+from collections.abc import Sequence
 from functools import partial
 from typing import Final
 
@@ -45,8 +46,9 @@ class PlainSession:
         self._host: HostLine | None = None
         self._over = False
 
-    async def open(self, kind: int, body: bytes) -> None:
-        """Reach the host and send it the client's first packet, then everything that follows."""
+    async def open(self, packets: Sequence[tuple[int, bytes]]) -> None:
+        """Reach the host and send it the client's first packets, each as its message number and the
+        rest, then everything that follows."""
         self._link.hold(True)
         try:
             await self._connect()
@@ -60,7 +62,8 @@ class PlainSession:
         finally:
             self._link.hold(False)
         if self._host is not None:
-            self._host.send_packet(kind, body)
+            for kind, body in packets:
+                self._host.send_packet(kind, body)
 
     def client_lost(self, error: Exception | None) -> None:
         """The client has left: the host is told why."""

@@ -5,10 +5,9 @@ from typing import Final
 import asyncssh
 
 from uptui import __version__
-from uptui.ssh.offer import CLIENT_SIGNATURES, algorithms
+from uptui.ssh.offer import CLIENT_SIGNATURES, SERVER_NAME, algorithms
 from uptui.ssh.packets import REKEY_BYTES
 
-VERSION: Final = f"uptui_{__version__}"
 WINDOW: Final = 4 * 1024 * 1024
 MAX_PACKET: Final = 64 * 1024
 
@@ -21,7 +20,7 @@ def accept_options(
     return asyncssh.SSHServerConnectionOptions(
         server_factory=asyncssh.SSHServer,
         server_host_keys=[key],
-        server_version=VERSION,
+        server_version=SERVER_NAME,
         login_timeout=login_timeout,
         **algorithms(),
         signature_algs=list(CLIENT_SIGNATURES),
@@ -48,7 +47,7 @@ def connect_options(
         port=22,
         username=user,
         known_hosts=_only(host_keys),
-        client_version=VERSION,
+        client_version=f"uptui_{__version__}",
         client_keys=None,
         agent_path=None,
         password_auth=False,

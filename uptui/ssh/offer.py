@@ -1,4 +1,4 @@
-"""Which algorithms our SSH servers offer, in which order, on this machine and to this client.
+"""What our SSH servers are called, and which algorithms they offer on this machine to this client.
 
 Shared by host and relay. The client's first choice wins, and OpenSSH's are not the fastest here:
 ChaCha20, and before version 10 AES-CTR ahead of AES-GCM. So each is left out where AES-GCM can be
@@ -15,6 +15,13 @@ from typing import Any, Final
 from asyncssh.kex import get_kex_algs
 from asyncssh.packet import SSHPacket
 
+from uptui import __version__
+
+SERVER_NAME: Final = f"OpenSSH_uptui_{__version__}"
+"""Software in our servers' version line (RFC 4253, 4.2). Clients know what a server understands by
+this name: only to one that begins with OpenSSH does OpenSSH's say that nobody reads a command's
+output any more (OpenSSH PROTOCOL, 2.1), and from others it receives the rest, without end where
+there is none. No version of OpenSSH's is told, as its faults are not ours."""
 OFFER_WAIT: Final = 1.0
 """Seconds that a server's offer of algorithms waits for the client's."""
 MACS: Final = (

@@ -2,6 +2,7 @@
 
 import os
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -50,6 +51,36 @@ with open(down, "wb") as file, sftp.open(there, LIBSSH2_FXF_READ, 0) as source:
         file.write(piece)
 session.disconnect()
 """
+LIBSSH_SYMLINK = """
+import ctypes, glob, os, sys
+import pylibsshext
+from ctypes import c_char_p, c_int, c_void_p
+port, key, known, target, link = (argument.encode() for argument in sys.argv[1:])
+libraries = os.path.join(os.path.dirname(os.path.dirname(pylibsshext.__file__)), "*.libs")
+(path,) = glob.glob(os.path.join(libraries, "libssh-*.so*"))
+lib = ctypes.CDLL(path)
+lib.ssh_new.restype = lib.sftp_new.restype = c_void_p
+session = c_void_p(lib.ssh_new())
+HOST, PORT, USER, IDENTITY, KNOWN_HOSTS = 0, 2, 4, 6, 8  # enum ssh_options_e
+options = {HOST: b"127.0.0.1", PORT: port, USER: b"someone", IDENTITY: key, KNOWN_HOSTS: known}
+for option, value in options.items():
+    assert lib.ssh_options_set(session, option, c_char_p(value)) == 0
+assert lib.ssh_connect(session) == 0
+assert lib.ssh_userauth_publickey_auto(session, None, None) == 0
+sftp = c_void_p(lib.sftp_new(session))
+assert lib.sftp_init(sftp) == 0
+assert lib.sftp_symlink(sftp, c_char_p(target), c_char_p(link)) == 0
+"""
+
+
+async def test_libssh_has_a_links_target_where_it_wants_it(box: Running) -> None:
+    """It sends the two in the draft's order, unless it can read a version of OpenSSH's."""
+    link = box.directory / "link"
+    await box.ok(
+        sys.executable, "-c", LIBSSH_SYMLINK, str(box.port), box.key,
+        box.directory / "known_hosts", "target", link,
+    )  # fmt: skip
+    assert link.readlink() == Path("target")
 
 
 @pytest.mark.parametrize("program", [LIBSSH, LIBSSH2], ids=["libssh", "libssh2"])

@@ -106,7 +106,7 @@ async def test_paramiko(box: Running) -> None:
     assert (box.directory / "other").read_bytes() == DATA[:10]
 
 
-async def test_asyncssh_sends_symlinks_as_the_draft_says(box: Running) -> None:
+async def test_asyncssh(box: Running) -> None:
     async with (
         asyncssh.connect(
             "127.0.0.1", box.port, username="someone", client_keys=[str(box.key)],

@@ -4,12 +4,15 @@ import contextlib
 import hashlib
 import os
 import re
+import shlex
+import signal
 import socket
 import subprocess
 import threading
 from collections.abc import Generator
 from pathlib import Path
 
+import asyncssh
 import pytest
 
 from tests.network.daemon.conftest import eventually
@@ -58,6 +61,32 @@ def test_huge_output_then_exit_loses_nothing(desk: Desk, way: str) -> None:
 def test_a_command_closes_its_stdin_early(desk: Desk, way: str) -> None:
     done = desk.run(*desk.ssh(way, "head -c 10; exit 6"), stdin=b"x" * 3 * MIB)
     assert (done.returncode, done.stdout) == (6, b"x" * 10)
+
+
+def test_ends_of_pipes_reach_the_other_end(desk: Desk, way: str) -> None:
+    ssh = shlex.join(desk.ssh(way, "cat /dev/zero; exit $(($? - 100))"))
+    done = desk.run("bash", "-o", "pipefail", "-c", f"{ssh} | head -c 9")
+    assert (done.returncode, done.stdout) == (128 + signal.SIGPIPE - 100, bytes(9))
+    ssh = desk.ssh("-v", "-o", "LogLevel=DEBUG1", way, "exec <&-; sleep 0.5; exit 6")
+    done = desk.run(*ssh, stdin=bytes(MIB))
+    assert done.returncode == 6
+    assert b"rtype eow@openssh.com" in done.stderr
+
+
+async def test_no_more_sessions_is_told_to_the_host(desk: Desk, way: str) -> None:
+    """Even when it is the first that a client says, as with `ssh -N`."""
+    to = desk.ways["port" if way == "jump" else way]  # a jump's bytes are passed on as a port's
+    client = await asyncssh.connect(
+        to["host"], to["port"], username=to["user"], client_keys=[str(desk.key)],
+        known_hosts=None, config=None,
+    )  # fmt: skip
+    async with client:
+        await client._make_global_request(b"no-more-sessions@openssh.com")  # pyright: ignore[reportPrivateUsage]
+        remote = await client.forward_remote_port("127.0.0.1", 0, "127.0.0.1", 1)
+        assert remote.get_port()
+        with pytest.raises((asyncssh.Error, ConnectionError)):
+            await client.run("true")
+        await client.wait_closed()
 
 
 def test_a_terminal_of_the_right_size(desk: Desk, way: str) -> None:

@@ -78,8 +78,8 @@ async def test_garbage_on_the_ssh_port_ends_that_connection_only(
 ) -> None:
     assert relay.addresses.ssh is not None
     answer = await raw(relay.addresses.ssh, garbage)
-    assert answer.startswith(b"SSH-2.0-uptui_")
-    assert (await raw(relay.addresses.ssh, b"\n")).startswith(b"SSH-2.0-uptui_")
+    assert answer.startswith(b"SSH-2.0-OpenSSH_uptui_")
+    assert (await raw(relay.addresses.ssh, b"\n")).startswith(b"SSH-2.0-OpenSSH_uptui_")
 
 
 @pytest.fixture
@@ -127,7 +127,7 @@ async def test_one_port_serves_http_streams_and_ssh(tmp_path: Path) -> None:
         assert (await run([*ssh.argv("jump", name, None), "echo", "ok"]))[1] == b"ok\n"
     reader, writer = await asyncio.open_connection(*addresses.http)
     greeting = await asyncio.wait_for(reader.readline(), DEADLINE)
-    assert greeting.startswith(b"SSH-2.0-uptui_")
+    assert greeting.startswith(b"SSH-2.0-OpenSSH_uptui_")
     writer.close()
     await relay.close(0.2)
 

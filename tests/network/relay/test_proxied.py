@@ -130,7 +130,7 @@ async def test_strangers_are_not_believed(relay: Relay) -> None:
 
 async def test_the_gateway_and_the_api_learn_the_client(behind: Relay) -> None:
     assert behind.addresses.ssh is not None
-    assert (await say(behind.addresses.ssh, V1_LINE)).startswith(b"SSH-2.0-uptui")
+    assert (await say(behind.addresses.ssh, V1_LINE)).startswith(b"SSH-2.0-OpenSSH_uptui")
     request = b"GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
     assert b" 200 " in await say(behind.addresses.http, request)
     assert b" 401 " in await say(behind.addresses.http, version_2() + request)

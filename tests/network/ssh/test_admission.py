@@ -184,7 +184,7 @@ async def test_too_many_unknown_connections_are_turned_away(server: Server) -> N
     served = await server.serve(SSHSettings(limits=Limits(connections_unauthenticated=2)))
     silent = [await asyncio.open_connection("127.0.0.1", served.port) for _ in range(2)]
     for reader, _ in silent:
-        assert (await reader.readline()).startswith(b"SSH-2.0-uptui")
+        assert (await reader.readline()).startswith(b"SSH-2.0-OpenSSH_uptui")
     reader, writer = await asyncio.open_connection("127.0.0.1", served.port)
     assert await reader.read() == b""
     for _, other in [*silent, (reader, writer)]:

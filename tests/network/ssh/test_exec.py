@@ -1,21 +1,27 @@
 """Commands: status, signals, streams, ends, and nothing lost on the way."""
 
+# pyright: reportPrivateUsage=false
+
 import asyncio
 import hashlib
 import os
 import shlex
+import signal
 from pathlib import Path
 
 import asyncssh
 import pytest
+from asyncssh.channel import SSHClientChannel
+from asyncssh.constants import MSG_REQUEST_SUCCESS
+from asyncssh.packet import SSHPacket
 
-from tests.network.ssh.conftest import Served, start, until
+from tests.network.ssh.conftest import Ran, Served, run, start, until
 from uptui.host.ssh.pump import USUAL_PIPE
 
 MIB = 1024 * 1024
 
 
-async def connect(served: Served) -> asyncssh.SSHClientConnection:
+async def connect(served: Served, **options: str) -> asyncssh.SSHClientConnection:
     return await asyncssh.connect(
         "127.0.0.1",
         served.port,
@@ -23,7 +29,13 @@ async def connect(served: Served) -> asyncssh.SSHClientConnection:
         client_keys=[str(served.key)],
         known_hosts=None,
         config=None,
+        **options,
     )
+
+
+async def shell(script: str) -> Ran:
+    """Run a line of bash, whose status is that of the last program that failed."""
+    return await run(["bash", "-o", "pipefail", "-c", script])
 
 
 async def _send(stdin: asyncio.StreamWriter, data: bytes) -> None:
@@ -59,6 +71,59 @@ async def test_the_status_arrives_though_both_streams_ended_before(served: Serve
     finally:
         master.kill()
         await master.communicate()
+
+
+async def test_output_that_nobody_reads_ends_the_program_that_writes_it(served: Served) -> None:
+    """As in `ssh host 'cat /dev/zero' | head`; what else was asked for goes on."""
+    ssh = served.command("cat /dev/zero; exit $(($? - 100))")
+    result = await shell(f"{shlex.join(ssh)} | head -c 100")
+    assert result == Ran(128 + signal.SIGPIPE - 100, bytes(100), b"")
+
+
+async def test_a_program_on_a_terminal_goes_on_when_nobody_reads(served: Served) -> None:
+    ssh = served.command("-tt", "--", "seq 100000; sleep 0.2; exit 5")
+    assert (await shell(f"{shlex.join(ssh)} | head -c 100")).status == 5
+
+
+async def test_openssh_is_told_when_a_program_closes_its_input(served: Served) -> None:
+    """It reads no more of its own from then on."""
+    command = served.command("exec <&-; sleep 0.5; exit 6", log="DEBUG1")
+    result = await run(command, stdin=bytes(MIB))
+    assert result.status == 6
+    assert b"rtype eow@openssh.com" in result.err
+
+
+async def test_other_clients_are_not_told_what_they_may_not_know(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[str] = []
+
+    def take(channel: SSHClientChannel[bytes], packet: SSHPacket) -> bool:
+        del packet
+        told.append(str(channel.get_connection().get_extra_info("client_version")))
+        return True
+
+    request = "_process_eow_at_openssh_dot_com_request"
+    monkeypatch.setattr(SSHClientChannel, request, take, raising=False)
+    for name in ("OpenSSH_9.9", "other_1.0"):
+        client = await connect(served, client_version=name)
+        async with client, client.create_process("exec <&-; sleep 0.5", encoding=None) as process:
+            process.stdin.write(bytes(MIB))
+            await process.wait()
+    assert told == ["SSH-2.0-OpenSSH_9.9"]
+
+
+async def test_no_more_sessions_means_none(served: Served) -> None:
+    """OpenSSH's client says so once it has its own: whoever gets hold of it later opens none."""
+    async with await connect(served) as client:
+        process = await client.create_process("cat")
+        answer = await client._make_global_request(b"no-more-sessions@openssh.com")
+        assert answer[0] == MSG_REQUEST_SUCCESS
+        process.stdin.write("on\n")
+        assert await process.stdout.readline() == "on\n"
+        with pytest.raises(asyncssh.Error):
+            await client.run("true")
+        await client.wait_closed()
 
 
 async def test_stderr_stays_apart(served: Served) -> None:

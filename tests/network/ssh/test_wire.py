@@ -37,6 +37,7 @@ def test_the_pinned_version() -> None:
             ["packet"],
         ),
         (SSHConnection, "_report_global_response", ["result"]),
+        (SSHServerConnection, "_process_session_open", ["packet"]),
         (SSHChannel, "_flush_send_buf", []),
         (SSHChannel, "_deliver_data", ["data", "datatype"]),
         (SSHChannel, "_accept_data", ["data", "datatype"]),
@@ -47,6 +48,7 @@ def test_the_pinned_version() -> None:
         (SSHServerChannel, "_process_env_request", ["packet"]),
         (SSHServerChannel, "_process_pty_req_request", ["packet"]),
         (SSHServerChannel, "_start_session", ["command", "subsystem"]),
+        (SSHChannel, "_send_request", ["request", "args", "want_reply"]),
     ],
 )
 def test_methods_are_where_they_were(owner: Any, name: str, parameters: list[str]) -> None:

@@ -168,6 +168,8 @@ class SessionChannel(TunedChannel, SSHServerChannel[bytes]):
     _env_bytes = 0
     display: str | None = None
     """DISPLAY of the programs started here."""
+    on_unread: Callable[[], None] | None = None
+    """Called when nobody reads a command's output any more at the client."""
     on_client_close: Callable[[], None] | None = None
     """Called when the client has closed the channel, even while reading is paused."""
 
@@ -231,6 +233,18 @@ class SessionChannel(TunedChannel, SSHServerChannel[bytes]):
         if self._env_bytes > wire.settings.limits.env_bytes:
             return False
         return super()._process_env_request(packet)
+
+    def _process_eow_at_openssh_dot_com_request(self, packet: SSHPacket) -> bool:
+        """End of write (OpenSSH PROTOCOL, 2.1): what we send is dropped."""
+        packet.check_end()
+        if self.on_unread is not None:
+            self.on_unread()
+        return True
+
+    def refuse_input(self) -> None:
+        """Tell OpenSSH's client that what it sends is dropped; it then closes its own input."""
+        if self._send_state in {"open", "eof_pending", "eof"}:
+            self._send_request(b"eow@openssh.com")
 
     def _process_close(self, pkttype: int, pktid: int, packet: SSHPacket) -> None:
         if self._send_state == "eof" and self._held_close is None:

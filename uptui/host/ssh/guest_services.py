@@ -84,12 +84,8 @@ class GuestServices:
         )
 
     def _files(self) -> Files:
-        wire = self._transport()
-        draft = symlink_as_draft(  # on the plain way the wire's client is the relay
-            self._connection.origin.client_version
-            or str(wire.get_extra_info("client_version", "")),
-            str(wire.get_extra_info("server_version", "")),
-        )
+        arrival = self._connection.arrival
+        draft = arrival is not None and symlink_as_draft(arrival.program)
         # SFTP starts in the home even where commands start elsewhere, as with sshd: Zed uploads to
         # relative paths and finds them again after `cd`.
         tree = self._tree(home_directory())

@@ -33,6 +33,7 @@ class PipeRunner:
             on_exit=session.finish,
             on_full=session.hold_input,
             on_room=session.take_input,
+            on_input_refused=session.refuse_input,
         )
         if session.paused:
             self._process.pause()
@@ -42,6 +43,9 @@ class PipeRunner:
 
     def eof_received(self) -> None:
         self._process.end_input()
+
+    def output_unread(self) -> None:
+        self._process.close_stdout()
 
     def pause_writing(self) -> None:
         self._process.pause()

@@ -73,11 +73,12 @@ class PipedProcess:
         on_exit: Callable[[ExitStatus], None],
         on_full: Callable[[], None],
         on_room: Callable[[], None],
+        on_input_refused: Callable[[], None],
     ) -> None:
         """Start `program`. Raises OSError.
 
         `on_output_end`: it has closed both its outputs. `on_full` and `on_room` tell whether input
-        written should wait.
+        written should wait, `on_input_refused` that the program has closed its input.
         """
         self._on_exit = on_exit
         self._on_output_end = on_output_end
@@ -102,7 +103,7 @@ class PipedProcess:
             pipe.found_full()
             on_full()
 
-        self._input = Drain(ours[0], on_full=filled, on_room=on_room)
+        self._input = Drain(ours[0], on_full=filled, on_room=on_room, on_broken=on_input_refused)
         self._sources = [
             Source(ours[1], self._watched(ours[1], on_stdout), self._ended),
             Source(ours[2], self._watched(ours[2], on_stderr), self._ended),
@@ -128,6 +129,13 @@ class PipedProcess:
         for source in self._sources:
             source.resume()
         self._expect_silence()
+
+    def close_stdout(self) -> None:
+        """Nobody reads it: the program that goes on writing to it gets SIGPIPE."""
+        stdout = self._sources[0]
+        if not stdout.closed:
+            stdout.close()
+            self._ended()
 
     def signal(self, number: int) -> None:
         """Signal the program and what it started."""

@@ -31,6 +31,8 @@ GIVEN_UP_STATUS: Final = 130
 MAX_NOTED_COMMAND: Final = 2000
 """Characters of a command that go on record."""
 _STDERR: Final = 1
+_TAKES_EOW: Final = "OpenSSH"
+"""What the names of clients that know eow@openssh.com begin with, as sshd has it."""
 
 _log = logging.getLogger(__name__)
 
@@ -85,6 +87,7 @@ class Session(asyncssh.SSHServerSession[bytes]):
         assert isinstance(chan, SessionChannel)
         self.channel = chan
         chan.on_client_close = self._closed_by_client
+        chan.on_unread = self._output_unread
         chan.set_write_buffer_limits(CHANNEL_BUFFER)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -164,6 +167,12 @@ class Session(asyncssh.SSHServerSession[bytes]):
             self._early_eof = True
         return True  # what the session sends may go on
 
+    def _output_unread(self) -> None:
+        """A program on pipes learns of it as it would from a pipe; a terminal, as with sshd, goes
+        on: its user may still be typing."""
+        if isinstance(self._runner, PipeRunner):
+            self._runner.output_unread()
+
     def pause_writing(self) -> None:
         self.paused = True
         if self._runner is not None:
@@ -200,6 +209,12 @@ class Session(asyncssh.SSHServerSession[bytes]):
         """The program reads again."""
         self._input_full = False
         self.channel.resume_reading()
+
+    def refuse_input(self) -> None:
+        """The program has closed its input: a client that can be told sends no more."""
+        arrival = self.connection.arrival
+        if not self._over and arrival is not None and arrival.program.startswith(_TAKES_EOW):
+            self.channel.refuse_input()
 
     def finish(self, status: ExitStatus) -> None:
         """Everything is sent: end the channel with `status`."""

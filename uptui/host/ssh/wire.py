@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from typing import Any, Final, Protocol, cast
 
 import asyncssh
-from asyncssh.channel import SSHChannel
+from asyncssh.channel import SSHChannel, SSHServerChannel
 from asyncssh.connection import SSHServerConnection, SSHServerConnectionOptions
 from asyncssh.constants import (
     MSG_CHANNEL_DATA,
@@ -23,12 +23,11 @@ from asyncssh.constants import (
 )
 from asyncssh.packet import SSHPacket, String, UInt32
 
-from uptui import __version__
 from uptui.host.ssh.channels import SessionChannel, TCPChannel, TunedChannel, UNIXChannel
 from uptui.host.ssh.settings import SSHSettings
 from uptui.polling import PACE
 from uptui.ssh.gcm import PacketCipher
-from uptui.ssh.offer import CLIENT_SIGNATURES, SIGNATURES, algorithms
+from uptui.ssh.offer import CLIENT_SIGNATURES, SERVER_NAME, SIGNATURES, algorithms
 from uptui.ssh.packets import (
     BLOCK,
     LENGTH_SIZE,
@@ -74,7 +73,7 @@ def options(
         server_factory=asyncssh.SSHServer,
         server_host_keys=list(host_keys),
         send_server_host_keys=True,
-        server_version=f"uptui_{__version__}",
+        server_version=SERVER_NAME,
         **algorithms(),
         signature_algs=list(CLIENT_SIGNATURES),
         rekey_bytes=REKEY_BYTES,
@@ -132,6 +131,7 @@ class Wire(PacketConnection, SSHServerConnection):
         self._quick_acks = QUICK_ACKS
         self._socket: socket.socket | None = None
         self._kex_name = ""
+        self._no_more_sessions = False
         self._heard = time.monotonic()
 
     @property
@@ -249,6 +249,23 @@ class Wire(PacketConnection, SSHServerConnection):
             super()._process_cancel_streamlocal_forward_at_openssh_dot_com_global_request(packet)
         except asyncssh.ProtocolError:
             self._report_global_response(False)
+
+    def _process_no_more_sessions_at_openssh_dot_com_global_request(
+        self, packet: SSHPacket
+    ) -> None:
+        """The client has opened all the sessions it wants (OpenSSH PROTOCOL, 2.2)."""
+        packet.check_end()
+        self._no_more_sessions = True
+        self._report_global_response(True)
+
+    def _process_session_open(
+        self, packet: SSHPacket
+    ) -> tuple[SSHServerChannel[bytes], asyncssh.SSHServerSession[bytes]]:
+        """Open a session; as with sshd one too many ends the connection, which somebody else has
+        got hold of."""
+        if self._no_more_sessions:
+            raise asyncssh.ProtocolError("a session after the client wanted no more")
+        return super()._process_session_open(packet)  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType] - asyncssh leaves out what its channels carry
 
     async def reload_config(self) -> None:
         """Keep the options: no configuration file depends on the user."""

@@ -30,8 +30,8 @@ _NAMING: Final = frozenset({
     Kind.MKDIR, Kind.RMDIR, Kind.RENAME,
 })  # fmt: skip
 """Requests that begin with the path they are about, besides OPEN."""
-_DRAFT_SYMLINK_CLIENTS: Final = ("libssh_", "ssh2js", "AsyncSSH")
-"""Clients that send SYMLINK as the draft says, unless the server calls itself OpenSSH."""
+_DRAFT_SYMLINK_CLIENT: Final = "libssh_"
+"""Sends SYMLINK as the draft says, unless the server's name tells a version of OpenSSH."""
 _LINK_UNSUPPORTED: Final = frozenset({
     errno.EOPNOTSUPP, errno.ENOSYS, errno.EXDEV, errno.EPERM, errno.EMLINK,
 })  # fmt: skip
@@ -44,9 +44,9 @@ class RefusedRequestError(OSError):
         super().__init__(errno.EACCES, f"your role does not allow you to {capability} files here")
 
 
-def symlink_as_draft(client: str, server: str) -> bool:
-    """Whether this client sends the link before its target."""
-    return "OpenSSH" not in server and any(name in client for name in _DRAFT_SYMLINK_CLIENTS)
+def symlink_as_draft(client: str) -> bool:
+    """Whether this client sends the link before its target, as only the draft has it."""
+    return _DRAFT_SYMLINK_CLIENT in client
 
 
 class Files:
