@@ -1,7 +1,9 @@
 """What a decision leaves behind: entries for the record and effects for whoever does IO."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal
+
+import msgspec
 
 from uptui.core.access import Grant
 from uptui.protocol.host_api import Level
@@ -12,8 +14,7 @@ Document = Literal["people", "invites", "session"]
 """The parts of the state that are saved separately."""
 
 
-@dataclass(frozen=True)
-class Record:
+class Record(msgspec.Struct, frozen=True):
     """One entry for the event log, not yet numbered."""
 
     at: float
@@ -24,7 +25,7 @@ class Record:
     name: str | None = None
     fingerprint: Fingerprint | None = None
     way: Way | None = None
-    data: dict[str, Scalar] = field(default_factory=dict[str, Scalar])
+    data: dict[str, Scalar] = {}
 
 
 @dataclass(frozen=True)

@@ -93,20 +93,30 @@ class ShareState:
         **data: Scalar,
     ) -> None:
         """Put on record what concerns a client."""
+        self.emit(self.about(who, now, event, text, level, **data))
+
+    def about(
+        self,
+        who: Arrival | Client,
+        now: float,
+        event: str,
+        text: str,
+        level: Level = "info",
+        **data: Scalar,
+    ) -> Record:
+        """An entry for the record that names a client."""
         name = who.grant.name if isinstance(who, Client) else None
         arrival = who.arrival if isinstance(who, Client) else who
-        self.emit(
-            Record(
-                now,
-                event,
-                clean(text),
-                level,
-                arrival.client_id,
-                name,
-                arrival.fingerprint,
-                arrival.way,
-                {"address": clean(arrival.address), **data},
-            )
+        return Record(
+            now,
+            event,
+            clean(text),
+            level,
+            arrival.client_id,
+            name,
+            arrival.fingerprint,
+            arrival.way,
+            {"address": clean(arrival.address), **data},
         )
 
     def routes(self, now: float) -> list[RouteName]:

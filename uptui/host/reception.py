@@ -8,6 +8,7 @@ import asyncio
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Final
 
 from uptui.core.access import Arrival, Grant
@@ -140,17 +141,16 @@ class Reception:
         self, client_id: ClientId, event: str, text: str, *, level: Level = "info", **data: object
     ) -> None:
         """Put on record what a connection did; text and values are cleaned here."""
-        kept = {key: _scalar(value) for key, value in list(data.items())[:MAX_DATA]}
-        client = self.share.state.roster.get(client_id)
+        kept = {key: _scalar(value) for key, value in islice(data.items(), MAX_DATA)}
+        state, now = self.share.state, self.clock()
+        client = state.roster.get(client_id)
         if client is not None:
-            self.share.state.record_of(
-                client, self.clock(), event, clean(text, MAX_VALUE), level, **kept
-            )
+            record = state.about(client, now, event, text, level, **kept)
         else:
-            record = Record(self.clock(), event, clean(text, MAX_VALUE), level, client_id)
-            record.data.update(kept)
-            self.share.state.emit(record)
-        self.carry()
+            text = clean(text, MAX_VALUE)
+            record = Record(now, event, text, level, client_id, data=kept)
+        self.log.append(record)
+        self.hooks.changed()
 
     def left(self, client_id: ClientId, reason: str) -> None:
         """The connection is gone."""

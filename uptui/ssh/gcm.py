@@ -38,6 +38,10 @@ class PacketCipher:
         except InvalidTag:
             return None
 
+    def close_again(self) -> None:
+        """Forget the last `open`: somebody else will open that packet."""
+        self._counter = (self._counter - 1) & _COUNTER_MASK
+
     # What asyncssh calls
 
     def encrypt_packet(self, seq: int, header: bytes, packet: bytes) -> tuple[bytes, bytes]:

@@ -18,6 +18,7 @@ from asyncssh.constants import MSG_IGNORE, MSG_KEXINIT
 from asyncssh.encryption import GCMEncryption
 from asyncssh.packet import SSHPacket, String
 
+from uptui.polling import PACE
 from uptui.ssh.gather import Outbox, write_all
 from uptui.ssh.gcm import TAG_SIZE, PacketCipher
 from uptui.ssh.offer import OFFER_WAIT, has_aes, preferred, puts_ctr_first
@@ -53,25 +54,56 @@ class PacketConnection(SSHConnection):
         """
         raise NotImplementedError
 
+    _paced = False
+    """What is sent counts for the pace of the loop's waits."""
+
     # Receiving
 
     def data_received(self, data: bytes, datatype: int | None = None) -> None:
         """Take bytes from the transport; only the packet that lies across two reads is copied."""
+        if not self._inpbuf and self._taken_alone(data):
+            return
         outbox = self.outbox
         depth = outbox.depth
         outbox.depth = depth + 1
         try:
-            if self._inpbuf:
-                self._read_on(data, datatype)
-            else:
-                self._read(data)
+            self._read_on(data, datatype)
         finally:
             outbox.depth = depth
             if not depth:
                 outbox.flush()
 
+    def _taken_alone(self, data: bytes) -> bool:
+        """Deal with a read that is exactly one packet: who waits for each answer sends such.
+
+        The way of all others does the same in more steps, each of which delays the answer.
+        """
+        cipher = self._recv_encryption
+        if not isinstance(cipher, PacketCipher) or self._recv_handler != self._recv_pkthdr:
+            return False  # no keys yet, or asyncssh waits for something
+        header = data[:LENGTH_SIZE]
+        size = int.from_bytes(header, "big")
+        if len(data) != LENGTH_SIZE + size + TAG_SIZE or size > self._max_recv_pktlen:
+            return False
+        packet = cipher.open(header, memoryview(data)[LENGTH_SIZE:])
+        try:
+            taken = packet is not None and self.take_packet(header, packet)
+        except Exception:  # noqa: BLE001 - any fault of ours, as where asyncssh reads
+            self.internal_error()
+            return True
+        if not taken:
+            cipher.close_again()
+            return False
+        self._auth_final = True
+        self._recv_seq = (self._recv_seq + 1) & 0xFFFFFFFF
+        self._reset_keepalive_timer()
+        return True
+
     def _read_on(self, data: bytes, datatype: int | None) -> None:
-        """Take bytes while others wait."""
+        """Take bytes while others may wait."""
+        if not self._inpbuf:
+            self._read(data)
+            return
         missing = self._missing()
         if not 0 < missing < len(data):
             super().data_received(data, datatype)
@@ -155,7 +187,11 @@ class PacketConnection(SSHConnection):
         """Send a packet that `sealing` has sealed."""
         self._send_seq = (self._send_seq + 1) & 0xFFFFFFFF
         self._rekey_bytes_sent: int = self._rekey_bytes_sent + len(sealed) - TAG_SIZE
-        self.outbox.put(length, sealed)
+        outbox = self.outbox
+        if outbox.depth or outbox.parts:
+            outbox.put(length, sealed)
+        else:
+            self._write_out((length, sealed), LENGTH_SIZE + len(sealed))
 
     def send_packet(self, pkttype: int, *args: bytes, handler: Any = None) -> None:
         """Send a packet, without the empty IGNORE before it that only CBC ciphers need."""
@@ -174,6 +210,8 @@ class PacketConnection(SSHConnection):
             transport.write(b"".join(parts))
         else:
             write_all(transport, parts)
+        if self._paced:
+            PACE.answered(size)
 
     def _force_close(self, exc: Exception | None) -> None:
         self.outbox.flush()

@@ -256,6 +256,49 @@ async def test_packets_wait_while_an_earlier_one_is_dealt_with(
     assert type(fed.wire._inpbuf) is bytes
 
 
+async def test_packets_that_come_one_by_one_wait_as_well(fed: Fed) -> None:
+    """Those that asyncssh deals with, and those taken past it."""
+    taken: list[bytes] = []
+
+    def take(header: bytes, packet: bytes) -> bool:
+        del header
+        if packet[1] == 80:
+            return False
+        taken.append(packet[2:4])
+        return True
+
+    fed.wire.take_packet = take
+    for body in (b"1.", b"2."):
+        fed.wire.data_received(fed.packet(80, body))
+        fed.wire.data_received(fed.packet(81, body))
+    assert (fed.seen, taken) == ([], [])
+    fed.go.set()
+    await until(lambda: len(taken) == 2)
+    assert (fed.seen, taken) == ([b"1.", b"2."], [b"1.", b"2."])
+
+
+async def test_a_forged_packet_alone_in_a_read_ends_the_connection(fed: Fed) -> None:
+    forged = bytearray(fed.packet(80, b"x"))
+    forged[-1] ^= 1
+    fed.wire.data_received(bytes(forged))
+    fed.wire.data_received(fed.packet(80, b"late"))
+    fed.go.set()
+    await asyncio.sleep(0.05)
+    assert fed.seen == []
+    assert fed.wire._transport is None
+
+
+async def test_a_fault_in_serving_a_packet_ends_the_connection(fed: Fed) -> None:
+    def fail(header: bytes, packet: bytes) -> bool:
+        del header, packet
+        raise RuntimeError("ours")
+
+    fed.wire.take_packet = fail
+    fed.wire.data_received(fed.packet(80, b"x"))
+    await asyncio.sleep(0.05)
+    assert fed.wire._transport is None
+
+
 @pytest.mark.parametrize("count", [1, 3])
 async def test_what_the_last_packet_of_a_read_causes_is_not_held_back(fed: Fed, count: int) -> None:
     written_before: list[int] = []

@@ -45,7 +45,15 @@ class TunedChannel(SSHChannel[bytes]):
         if self._send_state != "open":
             raise BrokenPipeError("Channel not open for sending")
         if datatype is None:
-            if not self._send_buf and self._sent_at_once(data):
+            size, wire = len(data), self._conn
+            if (
+                not self._send_buf  # nothing waits before it
+                and 0 < size <= self._send_pktsize
+                and size <= self._send_window
+                and wire is not None
+                and wire.send_at_once(self._send_chan, data)  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType] - a Wire; a cast is a call
+            ):
+                self._send_window -= size
                 return
         elif datatype not in self._write_datatypes:
             raise OSError("Invalid extended data type")
@@ -54,17 +62,6 @@ class TunedChannel(SSHChannel[bytes]):
             self._pending.append((memoryview(kept), datatype))
             self._send_buf_len += len(kept)
             self._flush_send_buf()
-
-    def _sent_at_once(self, data: bytes) -> bool:
-        """Whether what fits in one packet could be sent; nothing may wait before it."""
-        size, number = len(data), self._send_chan
-        if not 0 < size <= self._send_pktsize or size > self._send_window or number is None:
-            return False
-        wire = cast("Wire | None", self._conn)
-        if wire is None or not wire.send_at_once(number, data):
-            return False
-        self._send_window -= size
-        return True
 
     @property
     def outbox(self) -> contextlib.AbstractContextManager[None]:

@@ -12,7 +12,7 @@ from uptui.core.roles import VIEWER, Capability, Role
 from uptui.host.gate import Grant
 from uptui.host.ssh import scp
 from uptui.host.ssh.agent import Agent
-from uptui.host.ssh.connection import ChannelRecord, Connection, printable
+from uptui.host.ssh.connection import ChannelRecord, Connection
 from uptui.host.ssh.forwards import Forwards
 from uptui.host.ssh.services import Subsystem
 from uptui.host.ssh.sftp.handlers import Files, symlink_as_draft
@@ -35,7 +35,7 @@ class ConnectionAccess:
 
     def note(self, event: str, text: str, *, level: Level = "info", **data: object) -> None:
         connection = self._connection
-        connection.gate.note(connection.client_id, event, printable(text), level=level, **data)
+        connection.gate.note(connection.client_id, event, text, level=level, **data)
 
     def show_transfer(self, transfer: Transfer) -> None:
         self._connection.add_transfer(transfer)

@@ -126,6 +126,7 @@ class Wire(PacketConnection, SSHServerConnection):
     ) -> None:
         super().__init__(loop, wire_options)
         self._protocol_factory = lambda: owner
+        self._paced = True
         self.settings = settings
         self._clogged = False
         self._quick_acks = QUICK_ACKS
@@ -178,10 +179,6 @@ class Wire(PacketConnection, SSHServerConnection):
             self._socket.setsockopt(socket.IPPROTO_TCP, _QUICKACK, 1)
         PACE.asked(len(data))
         super().data_received(data, datatype)
-
-    def _write_out(self, parts: Sequence[bytes], size: int) -> None:
-        super()._write_out(parts, size)
-        PACE.answered(size)
 
     @property
     def blocked(self) -> bool:
@@ -350,7 +347,7 @@ class Wire(PacketConnection, SSHServerConnection):
         padding, kind, number, size = _DATA.unpack_from(packet)
         if kind != MSG_CHANNEL_DATA or len(packet) != _DATA.size + size + padding:
             return False
-        channel = self._all_channels.get(number)
+        channel = self._channels.get(number)  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType] - see _all_channels
         return isinstance(channel, TunedChannel) and channel.take_data(packet[10 : 10 + size])
 
     def _reset_keepalive_timer(self) -> None:

@@ -30,6 +30,8 @@ _NAMING: Final = frozenset({
     Kind.MKDIR, Kind.RMDIR, Kind.RENAME,
 })  # fmt: skip
 """Requests that begin with the path they are about, besides OPEN."""
+_READ: Final = Capability.READ  # an enumeration's members take longer to reach
+_WRITE: Final = Capability.WRITE
 _DRAFT_SYMLINK_CLIENT: Final = "libssh_"
 """Sends SYMLINK as the draft says, unless the server's name tells a version of OpenSSH."""
 _LINK_UNSUPPORTED: Final = frozenset({
@@ -58,6 +60,8 @@ class Files:
         self.handles = Handles()
         self.ledger = Ledger(access)
         self._draft_symlinks = draft_symlinks
+        self._role = access.role
+        """That of the request being served."""
         self._handlers: dict[int, Callable[[int, Reader], bytes]] = {
             Kind.OPEN: self._open,
             Kind.CLOSE: self._close,
@@ -86,7 +90,9 @@ class Files:
             return wire.status_packet(request, Status.OP_UNSUPPORTED)
         start = reader.at
         try:
-            self._follow(self.access.role)
+            role = self.access.role
+            if role is not self._role:
+                self._follow(role)
             return handler(request, reader)
         except OSError as error:
             if kind == Kind.OPEN:
@@ -98,17 +104,19 @@ class Files:
             return wire.status_packet(request, Status.BAD_MESSAGE)
 
     def need(self, capability: Capability) -> None:
-        """Raise unless the live grant allows it."""
-        if not self.access.role.can(capability):
+        """Raise unless the grant allows it, as it was when the request came."""
+        if capability not in self._role.capabilities:
             raise RefusedRequestError(capability)
 
     def need_any(self) -> None:
         """Raise unless the client may at least look at names."""
-        if not self.access.role.can(Capability.WRITE):
-            self.need(Capability.READ)
+        if _WRITE not in self._role.capabilities:
+            self.need(_READ)
 
     def _follow(self, role: Role) -> None:
-        """A role with another root sees another tree; handles into the old one are closed."""
+        """Another role counts from now on. One with another root sees another tree; handles into
+        the old one are closed."""
+        self._role = role
         if role.files_root != self.tree.root:
             self.drop("access has changed")
             self.tree = self.tree.within(role.files_root)
@@ -136,8 +144,10 @@ class Files:
 
     def readable(self, handle: bytes) -> OpenFile:
         """The file to read from, after checking the role."""
-        self._follow(self.access.role)
-        self.need(Capability.READ)
+        role = self.access.role
+        if role is not self._role:
+            self._follow(role)
+        self.need(_READ)
         return self.file(handle)
 
     def count_read(self, opened: OpenFile, size: int) -> None:
@@ -156,9 +166,9 @@ class Files:
         path, pflags, wanted = reader.path(), reader.u32(), reader.attrs()
         flags = _open_flags(pflags)
         changes = flags & os.O_ACCMODE != os.O_RDONLY or flags & (os.O_CREAT | os.O_TRUNC)
-        self.need(Capability.WRITE if changes else Capability.READ)
+        self.need(_WRITE if changes else _READ)
         if flags & os.O_ACCMODE == os.O_RDWR:
-            self.need(Capability.READ)
+            self.need(_READ)
         if self.handles.full:
             raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
         mode = DEFAULT_FILE_MODE if wanted.permissions is None else wanted.permissions
@@ -193,7 +203,7 @@ class Files:
 
     def _write(self, request: int, reader: Reader) -> bytes:
         handle, offset, data = reader.string(), reader.u64(), reader.view()
-        self.need(Capability.WRITE)
+        self.need(_WRITE)
         opened = self.file(handle)
         size = len(data)
         try:
@@ -226,7 +236,7 @@ class Files:
 
     def _setstat(self, request: int, reader: Reader) -> bytes:
         path, wanted = reader.path(), reader.attrs()
-        self.need(Capability.WRITE)
+        self.need(_WRITE)
         with self.tree.at(path) as place:
             extensions.change(place, wanted)
             self.attributes_changed(place.real, wanted)
@@ -234,7 +244,7 @@ class Files:
 
     def _fsetstat(self, request: int, reader: Reader) -> bytes:
         handle, wanted = reader.string(), reader.attrs()
-        self.need(Capability.WRITE)
+        self.need(_WRITE)
         opened = self.file(handle)
         extensions.change_open(opened.fd, wanted)
         if opened.transfer is None:
@@ -243,7 +253,7 @@ class Files:
 
     def _opendir(self, request: int, reader: Reader) -> bytes:
         path = reader.path()
-        self.need(Capability.READ)
+        self.need(_READ)
         if self.handles.full:
             raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
         with self.tree.at(path) as place:
@@ -260,7 +270,7 @@ class Files:
         return wire.packet(Kind.HANDLE, request, wire.string(handle))
 
     def _readdir(self, request: int, reader: Reader) -> bytes:
-        self.need(Capability.READ)
+        self.need(_READ)
         opened = self.handles.directory(reader.string())
         if opened is None:
             raise OSError(0, "not an open directory handle")
@@ -282,7 +292,7 @@ class Files:
 
     def _remove(self, request: int, reader: Reader) -> bytes:
         path = reader.path()
-        self.need(Capability.WRITE)
+        self.need(_WRITE)
         with self.tree.at(path, follow=False) as place:
             os.unlink(place.name, dir_fd=place.fd)
             self.changed("removed", place)
@@ -290,7 +300,7 @@ class Files:
 
     def _mkdir(self, request: int, reader: Reader) -> bytes:
         path, wanted = reader.path(), reader.attrs()
-        self.need(Capability.WRITE)
+        self.need(_WRITE)
         mode = DEFAULT_DIRECTORY_MODE if wanted.permissions is None else wanted.permissions
         with self.tree.at(path, follow=False) as place:
             os.mkdir(place.name, mode & PERMISSION_BITS, dir_fd=place.fd)
@@ -299,7 +309,7 @@ class Files:
 
     def _rmdir(self, request: int, reader: Reader) -> bytes:
         path = reader.path()
-        self.need(Capability.WRITE)
+        self.need(_WRITE)
         with self.tree.at(path, follow=False) as place:
             os.rmdir(place.name, dir_fd=place.fd)
             self.changed("removed directory", place)
@@ -315,7 +325,7 @@ class Files:
 
     def _rename(self, request: int, reader: Reader) -> bytes:
         old, new = reader.path(), reader.path()
-        self.need(Capability.WRITE)
+        self.need(_WRITE)
         with self.tree.at(old, follow=False) as a, self.tree.at(new, follow=False) as b:
             st = os.stat(a.name, dir_fd=a.fd, follow_symlinks=False)
             if stat.S_ISREG(st.st_mode):
@@ -338,7 +348,7 @@ class Files:
         target, link = reader.path(), reader.path()
         if self._draft_symlinks:
             target, link = link, target
-        self.need(Capability.WRITE)
+        self.need(_WRITE)
         with self.tree.at(link, follow=False) as place:
             os.symlink(target, place.name, dir_fd=place.fd)
             self.changed("linked", place, printable(target))

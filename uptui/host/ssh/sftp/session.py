@@ -30,6 +30,8 @@ BROKEN: Final = 255
 WORKERS: Final = 16
 """Threads for slow file systems, shared by all sessions."""
 
+_READ: Final = int(Kind.READ)  # an enumeration's members take longer to reach
+_EXTENDED: Final = int(Kind.EXTENDED)
 _ALWAYS_SLOW: Final = (b"fsync@openssh.com", b"copy-data")
 _NOWAIT: Final = getattr(os, "RWF_NOWAIT", 0)
 _UNSUPPORTED: Final = (errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS, errno.ESPIPE)
@@ -83,8 +85,11 @@ class SftpSession:
         """Bytes from the client."""
         if self._ended:
             return
+        idle = not (self._busy or self._blocked)
+        if idle and self._inbox.empty and self._served_alone(data):
+            return
         self._inbox.add(data)
-        if not (self._busy or self._blocked):
+        if idle:
             self._work()
 
     def eof_received(self) -> None:
@@ -129,12 +134,34 @@ class SftpSession:
         except wire.WireError:
             self._finish(BROKEN)
             return
+        if self._files.ledger.unsettled and not self._settling:
+            self._settling = True
+            self._loop.call_soon(self._settle)
         if self._busy or self._blocked or self._ended:
             return
         if self._eof:
             self._finish(0)
         else:
             self._channel.resume_reading()
+
+    def _settle(self) -> None:
+        """Keep the books once the replies have left: the client need not wait for that."""
+        self._settling = False
+        self._files.ledger.settle()
+
+    def _served_alone(self, data: bytes) -> bool:
+        """Serve what is exactly one packet where it lies: who waits for each answer sends such."""
+        begins = wire.whole(data)
+        if begins is None or not self._greeted:
+            return False
+        try:
+            self._dispatch(*begins, Reader(memoryview(data), wire.LENGTH_SIZE + wire.KIND_SIZE))
+        except wire.WireError:
+            self._finish(BROKEN)
+        else:
+            if self._files.ledger.unsettled and not self._busy:
+                self._files.ledger.settle()  # the reply has left
+        return True
 
     def _serve_rest(self) -> None:
         deadline = time.monotonic() + TURN
@@ -176,29 +203,22 @@ class SftpSession:
                 raise wire.WireError("SFTP session without a version 3 greeting")
             self._greeted = True
             self._reply(wire.version_packet(extensions.OFFERED))
-        elif kind == Kind.READ:
+        elif kind == _READ:
             self._read(number, reader)
-        elif self._may_wait(kind, reader):
+        elif (self._slow_until or kind == _EXTENDED) and self._may_wait(kind, reader):
             self._in_thread(kind, number, reader.rest())
         else:
             started = time.monotonic()
             reply = self._files.handle(kind, number, reader)
             done = time.monotonic()
             self._reply(reply)
-            self._note_pace(started, done)
-            if self._files.ledger.unsettled and not self._settling:
-                self._settling = True
-                self._loop.call_soon(self._settle)
-
-    def _settle(self) -> None:
-        """Keep the books once the reply has left: the client need not wait for that."""
-        self._settling = False
-        self._files.ledger.settle()
+            if done - started > SLOW:
+                self._note_pace(started, done)
 
     def _may_wait(self, kind: int, reader: Reader) -> bool:
-        if self._slow_until and self._slow_until > time.monotonic():
+        if self._slow_until > time.monotonic():
             return True
-        return kind == Kind.EXTENDED and reader.string_at(reader.at) in _ALWAYS_SLOW
+        return kind == _EXTENDED and reader.string_at(reader.at) in _ALWAYS_SLOW
 
     def _note_pace(self, started: float, done: float) -> None:
         if done - started > SLOW:
@@ -241,7 +261,8 @@ class SftpSession:
         self._counter.count_sent(len(data))
 
     def _read(self, number: int, reader: Reader) -> None:
-        handle, offset, size = reader.string(), reader.u64(), reader.u32()
+        handle = reader.string()
+        offset, size = reader.offset_and_size()
         size = min(size, wire.MAX_READ)
         try:
             opened = self._files.readable(handle)

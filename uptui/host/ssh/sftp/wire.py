@@ -6,9 +6,8 @@ Knows no file system; everything that reads raises WireError on a short or overs
 import errno
 import os
 import struct
-from dataclasses import dataclass
 from enum import IntEnum
-from typing import Final
+from typing import Final, NamedTuple
 
 from uptui.errors import ProtocolError
 
@@ -21,11 +20,11 @@ LENGTH_SIZE: Final = 4
 
 _U32 = struct.Struct(">I")
 _U64 = struct.Struct(">Q")
+_OFFSET_AND_SIZE = struct.Struct(">QI")
 _HEAD = struct.Struct(">IBI")
-_STATUS = struct.Struct(">IBIII")
 _KIND = struct.Struct(">BI")
 KIND_SIZE: Final = _KIND.size
-"""Bytes before what depends on the kind."""
+"""Bytes of a packet without its length before what depends on the kind."""
 _DATA = struct.Struct(">IBII")
 DATA_HEAD: Final = _DATA.size
 """Bytes before the file content of a reply to READ."""
@@ -129,8 +128,11 @@ def status_of(error: OSError) -> Status:
     return _BY_ERRNO.get(error.errno or 0, Status.FAILURE)
 
 
-@dataclass(frozen=True, slots=True)
-class Attrs:
+_SIZE, _UIDGID, _PERMISSIONS, _ACMODTIME, _EXTENDED = map(int, AttrFlag)
+"""The same as plain numbers: an enumeration's members take longer to reach."""
+
+
+class Attrs(NamedTuple):
     """File attributes of a request; None where the client left one out."""
 
     size: int | None = None
@@ -172,6 +174,14 @@ class Reader:
             raise self._short(end)
         return _U64.unpack_from(self._view, at)[0]
 
+    def offset_and_size(self) -> tuple[int, int]:
+        """What a READ asks for."""
+        at = self.at
+        self.at = end = at + 12
+        if end > self._end:
+            raise self._short(end)
+        return _OFFSET_AND_SIZE.unpack_from(self._view, at)
+
     def string(self) -> bytes:
         return self.view().tobytes()
 
@@ -185,9 +195,10 @@ class Reader:
 
     def view(self) -> memoryview:
         """A string without copying it."""
-        size = self.u32()
-        at = self.at
-        self.at = end = at + size
+        at = self.at + LENGTH_SIZE
+        if at > self._end:
+            raise self._short(at)
+        self.at = end = at + _U32.unpack_from(self._view, at - LENGTH_SIZE)[0]
         if end > self._end:
             raise self._short(end)
         return self._view[at:end]
@@ -203,15 +214,23 @@ class Reader:
         flags = self.u32()
         if not flags:
             return _NO_ATTRS
-        size = self.u64() if flags & AttrFlag.SIZE else None
-        owner = (self.u32(), self.u32()) if flags & AttrFlag.UIDGID else None
-        permissions = self.u32() if flags & AttrFlag.PERMISSIONS else None
-        times = (self.u32(), self.u32()) if flags & AttrFlag.ACMODTIME else None
-        if flags & AttrFlag.EXTENDED:
+        size = self.u64() if flags & _SIZE else None
+        owner = (self.u32(), self.u32()) if flags & _UIDGID else None
+        permissions = self.u32() if flags & _PERMISSIONS else None
+        times = (self.u32(), self.u32()) if flags & _ACMODTIME else None
+        if flags & _EXTENDED:
             for _ in range(self.u32()):
                 self.view()
                 self.view()
         return Attrs(size, owner, permissions, times)
+
+
+def whole(data: bytes) -> tuple[int, int] | None:
+    """How it begins (as `kind_and_request`), if `data` is exactly one packet with its length."""
+    if len(data) < _HEAD.size:
+        return None
+    size, kind, request = _HEAD.unpack_from(data)
+    return (kind, request) if size == len(data) - LENGTH_SIZE else None
 
 
 def kind_and_request(view: memoryview) -> tuple[int, int]:
@@ -243,9 +262,17 @@ def version_packet(extensions: list[tuple[bytes, bytes]]) -> bytes:
 
 
 def status_packet(request: int, status: Status, text: str = "") -> bytes:
-    message = text.encode() or STATUS_TEXT[status]
-    size = len(message)
-    return _STATUS.pack(size + 17, Kind.STATUS, request, status, size) + message + b"\0\0\0\0"
+    rest = _status(status, text.encode()) if text else _STATUSES[status]
+    return _HEAD.pack(len(rest) + KIND_SIZE, _STATUS, request) + rest
+
+
+def _status(status: Status, message: bytes) -> bytes:
+    """What follows the request id: the code, the message, and no language."""
+    return _U32.pack(status) + string(message) + string(b"")
+
+
+_STATUS = int(Kind.STATUS)
+_STATUSES = {status: _status(status, text) for status, text in STATUS_TEXT.items()}
 
 
 def data_head(request: int, size: int) -> bytes:
