@@ -1,6 +1,8 @@
 """Requests that OpenSSH's sftp never sends, answered as sftp-server answers them."""
 
 import asyncio
+import errno
+import os
 import struct
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -82,6 +84,29 @@ async def test_reads_beyond_every_file_and_of_nothing(box: Running, packets: Pac
     assert await packets.ask(Kind.READ, handle, struct.pack(">QI", 4, 99)) == (
         Kind.DATA, text(b"ents"),
     )  # fmt: skip
+
+
+async def test_a_file_system_that_cannot_say_whether_a_read_waits_is_asked_once(
+    box: Running, packets: Packets, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As tmpfs and overlayfs, which most containers have: a refused call for each file costs."""
+    asked: list[int] = []
+    preadv = os.preadv
+
+    def counted(fd: int, buffers: list[memoryview], offset: int, flags: int = 0) -> int:
+        asked.append(flags)
+        if flags:
+            raise OSError(errno.EOPNOTSUPP, "as such a file system says")
+        return preadv(fd, buffers, offset)
+
+    monkeypatch.setattr(os, "preadv", counted)
+    for name in ("a", "b", "c"):
+        file = box.directory / name
+        file.write_bytes(name.encode())
+        handle = await packets.open(file, 1)
+        wanted = struct.pack(">QI", 0, 9)
+        assert await packets.ask(Kind.READ, handle, wanted) == (Kind.DATA, text(name.encode()))
+    assert asked == [os.RWF_NOWAIT, 0, 0, 0]
 
 
 async def test_a_closed_handle_is_not_there(box: Running, packets: Packets) -> None:

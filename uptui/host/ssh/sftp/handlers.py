@@ -30,6 +30,8 @@ _NAMING: Final = frozenset({
     Kind.MKDIR, Kind.RMDIR, Kind.RENAME,
 })  # fmt: skip
 """Requests that begin with the path they are about, besides OPEN."""
+MAX_REMEMBERED: Final = 1000
+"""Directories remembered by one session."""
 _READ: Final = Capability.READ  # an enumeration's members take longer to reach
 _WRITE: Final = Capability.WRITE
 _DRAFT_SYMLINK_CLIENT: Final = "libssh_"
@@ -60,6 +62,8 @@ class Files:
         self.handles = Handles()
         self.ledger = Ledger(access)
         self._draft_symlinks = draft_symlinks
+        self._always_waits: set[str] = set()
+        """Directories on file systems that cannot say whether a read would block."""
         self._role = access.role
         """That of the request being served."""
         self._handlers: dict[int, Callable[[int, Reader], bytes]] = {
@@ -150,6 +154,12 @@ class Files:
         self.need(_READ)
         return self.file(handle)
 
+    def always_waits(self, opened: OpenFile) -> None:
+        """The file system cannot say whether a read would block: neighbours need not be tried."""
+        opened.nowait = False
+        if len(self._always_waits) < MAX_REMEMBERED:
+            self._always_waits.add(_directory(opened.path))
+
     def count_read(self, opened: OpenFile, size: int) -> None:
         if opened.transfer is None:
             opened.transfer = Running(self.access, opened.path, "download")
@@ -176,7 +186,8 @@ class Files:
             nofollow = 0 if place.follow else os.O_NOFOLLOW
             flags |= nofollow | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
             fd = os.open(place.name, flags, mode & PERMISSION_BITS, dir_fd=place.fd)
-            opened = OpenFile(fd, printable(place.real), flags)
+            name = printable(place.real)
+        opened = OpenFile(fd, name, flags, nowait=_directory(name) not in self._always_waits)
         if changes:
             opened.transfer = Running(self.access, opened.path, "upload")
         return wire.packet(Kind.HANDLE, request, wire.string(self.handles.add(opened)))
@@ -398,6 +409,10 @@ def _open_flags(pflags: int) -> int:
         if pflags & bit:
             flags |= value
     return flags
+
+
+def _directory(path: str) -> str:
+    return path.rpartition("/")[0]
 
 
 def _exists(place: Place) -> bool:

@@ -23,7 +23,7 @@ class OpenFile:
     problem: str = ""
     """First failed write, in words."""
     nowait: bool = True
-    """Whether the file system can say that a read would block (RWF_NOWAIT)."""
+    """Whether the file system can say that a read would block (RWF_NOWAIT), as far as is known."""
 
     def failed(self, error: OSError) -> None:
         """What was written is not all there: the transfer ends with the first reason."""

@@ -266,7 +266,7 @@ class SftpSession:
         size = min(size, wire.MAX_READ)
         try:
             opened = self._files.readable(handle)
-            done = _read_cached(opened, offset, size)
+            done = self._read_cached(opened, offset, size)
         except OSError as error:
             self._reply(failure(number, error))
             return
@@ -284,6 +284,27 @@ class SftpSession:
             if opened.transfer is not None:
                 opened.transfer.show()
 
+    def _read_cached(self, opened: OpenFile, offset: int, size: int) -> int | None:
+        """Read what the page cache holds into the scratch; None when that would wait for the disk.
+
+        A file system that cannot say so is read at once.
+        """
+        target = _scratch[wire.DATA_HEAD : wire.DATA_HEAD + size]
+        if opened.nowait and _NOWAIT:
+            try:
+                return os.preadv(opened.fd, [target], offset, _NOWAIT)
+            except OSError as error:
+                if error.errno == errno.EAGAIN:
+                    return None
+                if error.errno not in _UNSUPPORTED:
+                    raise
+                self._files.always_waits(opened)
+        if hasattr(os, "preadv"):
+            return os.preadv(opened.fd, [target], offset)
+        data = os.pread(opened.fd, size, offset)  # macOS
+        target[: len(data)] = data
+        return len(data)
+
     def _read_slowly(self, number: int, opened: OpenFile, offset: int, size: int) -> bytes:
         try:
             data = os.pread(opened.fd, size, offset)
@@ -297,22 +318,3 @@ class SftpSession:
 
 class _Work(Protocol):
     def __call__(self) -> bytes: ...
-
-
-def _read_cached(opened: OpenFile, offset: int, size: int) -> int | None:
-    """Read what the page cache holds into the scratch; None when that would wait for the disk."""
-    target = _scratch[wire.DATA_HEAD : wire.DATA_HEAD + size]
-    if opened.nowait and _NOWAIT:
-        try:
-            return os.preadv(opened.fd, [target], offset, _NOWAIT)
-        except OSError as error:
-            if error.errno == errno.EAGAIN:
-                return None
-            if error.errno not in _UNSUPPORTED:
-                raise
-            opened.nowait = False
-    if hasattr(os, "preadv"):
-        return os.preadv(opened.fd, [target], offset)
-    data = os.pread(opened.fd, size, offset)  # macOS
-    target[: len(data)] = data
-    return len(data)
