@@ -38,6 +38,8 @@ AT_ONCE = 40
 STORM_RATE = 200
 """Clients a second."""
 STORM_SECONDS = 10.0
+SETTLING_SECONDS = 25.0
+"""In which the relay writes its books of the rush: usage of each owner, a full collection."""
 IDLE_SECONDS = 20.0
 DESCRIPTORS = 30_000
 HELLO = b"hello\n"
@@ -210,6 +212,7 @@ async def _measure(relay: Relay) -> list[Row]:
         await _in_turns(STREAMS, crowd.visit)
         each = (relay.memory - with_hosts) / STREAMS
         rows.append(_row(f"relay memory per idle stream ({STREAMS})", "KB", 40, each))
+        await asyncio.sleep(SETTLING_SECONDS)
         before = cpu_seconds(relay.pid)
         await asyncio.sleep(IDLE_SECONDS)
         share = 100 * (cpu_seconds(relay.pid) - before) / IDLE_SECONDS
