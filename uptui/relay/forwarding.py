@@ -85,6 +85,9 @@ class Line(PacketConnection):
         with sink.outbox:
             super().data_received(data, datatype)
 
+    def _taken_alone(self, data: bytes) -> bool:
+        return self._sink is not None and super()._taken_alone(data)
+
     def take_packet(self, header: bytes, packet: bytes) -> bool:
         """Pass a well-formed packet on as it is, its padding too; only its encryption is new."""
         sink = self._sink

@@ -80,6 +80,39 @@ async def test_output_that_nobody_reads_ends_the_program_that_writes_it(served: 
     assert result == Ran(128 + signal.SIGPIPE - 100, bytes(100), b"")
 
 
+async def test_a_shared_connection_gets_the_status_of_a_program_whose_output_nobody_reads(
+    served: Served,
+) -> None:
+    """OpenSSH closes such a channel at once when its own input has ended, too."""
+    socket, after = served.directory / "mux", served.directory / "after"
+    master = await start(served.command("-M", "-N", "-S", str(socket)))
+    await until(socket.exists)
+    try:
+        script = f"cat /dev/zero; sleep 1; yes >&2 & sleep 0.2; kill $!; touch {after}; exit 5"
+        ssh = served.command("-n", "-S", str(socket), "--", script)
+        assert (await shell(f"{shlex.join(ssh)} | head -c 1")).status == 5
+        assert after.exists()
+        assert (await served.ssh("-S", str(socket), "--", "exit 6")).status == 6
+    finally:
+        master.kill()
+        await master.communicate()
+
+
+@pytest.mark.parametrize("waits", [True, False])
+async def test_what_is_unread_from_the_start(served: Served, waits: bool) -> None:
+    """No client known says so before there was any output, but one may."""
+    if waits:
+        served.gate.decision = asyncio.get_running_loop().create_future()
+    async with await connect(served) as client:
+        process = await client.create_process("cat /dev/zero; exit $(($? - 100))", encoding=None)
+        process.channel._send_request(b"eow@openssh.com")
+        process.channel._send_request(b"eow@openssh.com")
+        if served.gate.decision is not None:
+            await asyncio.sleep(0.1)
+            served.gate.decision.set_result(served.gate.grant)
+        assert (await process.wait()).exit_status == 128 + signal.SIGPIPE - 100
+
+
 async def test_a_program_on_a_terminal_goes_on_when_nobody_reads(served: Served) -> None:
     ssh = served.command("-tt", "--", "seq 100000; sleep 0.2; exit 5")
     assert (await shell(f"{shlex.join(ssh)} | head -c 100")).status == 5

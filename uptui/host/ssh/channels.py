@@ -167,6 +167,9 @@ class SessionChannel(TunedChannel, SSHServerChannel[bytes]):
     """DISPLAY of the programs started here."""
     on_unread: Callable[[], None] | None = None
     """Called when nobody reads a command's output any more at the client."""
+    _unread = False
+    left = False
+    """The client has closed its side and waits for the status only."""
     on_client_close: Callable[[], None] | None = None
     """Called when the client has closed the channel, even while reading is paused."""
 
@@ -238,15 +241,28 @@ class SessionChannel(TunedChannel, SSHServerChannel[bytes]):
             self.on_unread()
         return True
 
+    def drop_output(self) -> None:
+        """Nobody reads it: forget what waits. The program's status is still wanted."""
+        self._unread = True
+        self._forget(stderr=False)
+
+    def _forget(self, *, stderr: bool) -> None:
+        kept = [(view, kind) for view, kind in self._pending if kind is not None and not stderr]
+        self._pending[:] = kept
+        self._send_buf_len: int = sum(len(view) for view, _ in kept)
+        self._pause_resume_writing()
+
     def refuse_input(self) -> None:
         """Tell OpenSSH's client that what it sends is dropped; it then closes its own input."""
         if self._send_state in {"open", "eof_pending", "eof"}:
             self._send_request(b"eow@openssh.com")
 
     def _process_close(self, pkttype: int, pktid: int, packet: SSHPacket) -> None:
-        if self._send_state == "eof" and self._held_close is None:
+        if self._held_close is None and (self._send_state == "eof" or self._unread):
             # Both streams have ended, but not the program: the client still wants its status.
             self._held_close = (pkttype, pktid, packet)
+            self.left = True
+            self._forget(stderr=True)  # it opens its window no more
             return
         super()._process_close(pkttype, pktid, packet)
         if self.on_client_close is not None:

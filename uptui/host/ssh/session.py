@@ -76,6 +76,8 @@ class Session(asyncssh.SSHServerSession[bytes]):
         self._task: asyncio.Task[None] | None = None
         self._early: list[bytes] = []
         self._early_eof = False
+        self._unread = False
+        """The client has said that nobody reads our output."""
         self._input_full = False
         self._waiting: WaitingRoom | None = None
         self._forget: list[Callable[[], None]] = []
@@ -170,7 +172,9 @@ class Session(asyncssh.SSHServerSession[bytes]):
     def _output_unread(self) -> None:
         """A program on pipes learns of it as it would from a pipe; a terminal, as with sshd, goes
         on: its user may still be typing."""
+        self._unread = True
         if isinstance(self._runner, PipeRunner):
+            self.channel.drop_output()
             self._runner.output_unread()
 
     def pause_writing(self) -> None:
@@ -187,7 +191,7 @@ class Session(asyncssh.SSHServerSession[bytes]):
 
     def send(self, data: bytes, *, stderr: bool = False) -> None:
         """Send output, unless the channel is closing."""
-        if self._over or self.channel.is_closing():
+        if self._over or self.channel.is_closing() or self.channel.left:
             return
         if self.record is not None:
             self.record.count_sent(len(data))
@@ -386,6 +390,8 @@ class Session(asyncssh.SSHServerSession[bytes]):
             runner.data_received(data)
         if self._early_eof:
             runner.eof_received()
+        if self._unread:
+            self._output_unread()
         if not self._input_full:
             self.channel.resume_reading()
 

@@ -120,10 +120,10 @@ class Files:
     def _follow(self, role: Role) -> None:
         """Another role counts from now on. One with another root sees another tree; handles into
         the old one are closed."""
-        self._role = role
         if role.files_root != self.tree.root:
             self.drop("access has changed")
             self.tree = self.tree.within(role.files_root)
+        self._role = role
 
     def changed(self, what: str, place: Place, target: str = "") -> None:
         """Something was done to a name (transfers.Change)."""

@@ -34,8 +34,10 @@ _READ: Final = int(Kind.READ)  # an enumeration's members take longer to reach
 _EXTENDED: Final = int(Kind.EXTENDED)
 _ALWAYS_SLOW: Final = (b"fsync@openssh.com", b"copy-data")
 _NOWAIT: Final = getattr(os, "RWF_NOWAIT", 0)
-_UNSUPPORTED: Final = (errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS, errno.ESPIPE)
+_UNSUPPORTED: Final = (errno.EOPNOTSUPP, errno.ENOSYS)
 """Of a file system without RWF_NOWAIT."""
+_ODD_FILE: Final = (errno.EINVAL, errno.ESPIPE)
+"""Of a file to which that does not apply, such as a pipe."""
 _workers = ThreadPoolExecutor(WORKERS, "files")
 _scratch = memoryview(bytearray(wire.DATA_HEAD + wire.MAX_READ))
 """A reply of file content is made here, within one callback of the loop."""
@@ -296,9 +298,12 @@ class SftpSession:
             except OSError as error:
                 if error.errno == errno.EAGAIN:
                     return None
-                if error.errno not in _UNSUPPORTED:
+                if error.errno in _UNSUPPORTED:
+                    self._files.always_waits(opened)
+                elif error.errno in _ODD_FILE:
+                    opened.nowait = False
+                else:
                     raise
-                self._files.always_waits(opened)
         if hasattr(os, "preadv"):
             return os.preadv(opened.fd, [target], offset)
         data = os.pread(opened.fd, size, offset)  # macOS
