@@ -4,6 +4,7 @@ import asyncio
 import os
 import selectors
 import socket
+import threading
 from asyncio import new_event_loop
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing, contextmanager
@@ -180,10 +181,20 @@ def test_what_comes_is_found_without_blocking_and_served(monkeypatch: pytest.Mon
         assert reader.ran == 1
 
 
-def test_what_was_not_polled_for_is_left_to_the_loop() -> None:
+@pytest.mark.parametrize("timeout", [None, 10.0])
+def test_what_wakes_it_up_is_served_too(timeout: float | None) -> None:
     with selecting(Pace(), Ticks()) as (selector, far, reader):
+        timer = threading.Timer(0.05, far.send, [b"x"])
+        timer.start()
+        assert selector.select(timeout) == []
+        timer.join()
+        assert reader.ran == 1
+
+
+def test_what_comes_while_work_waits_is_left_to_the_loop() -> None:
+    with selecting(eager(), Ticks()) as (selector, far, reader):
         far.send(b"x")
-        assert [key.data[0] for key, _ in selector.select(None)] == [reader]
+        assert [key.data[0] for key, _ in selector.select(0)] == [reader]
         assert not reader.ran
 
 

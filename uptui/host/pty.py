@@ -92,8 +92,8 @@ class Pty:
 
     def write(self, data: bytes) -> None:
         """Type `data`."""
-        TURNS.typed()
         self._input.write(data)
+        TURNS.typed()
 
     def pause(self) -> None:
         """Stop reading output."""

@@ -193,9 +193,9 @@ class Session(asyncssh.SSHServerSession[bytes]):
         """Send output, unless the channel is closing."""
         if self._over or self.channel.is_closing() or self.channel.left:
             return
+        self.channel.write(data, _STDERR if stderr else None)
         if self.record is not None:
             self.record.count_sent(len(data))
-        self.channel.write(data, _STDERR if stderr else None)
 
     def show(self, text: str) -> None:
         """Show a line of our own: in the terminal, or on stderr where there is none."""
