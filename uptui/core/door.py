@@ -66,12 +66,12 @@ class Door:
                 request.arrival,
                 now,
                 "client.gave-up",
-                f"{request.name} left before an answer ({clean(reason)})",
+                f"{request.name} left before an answer{_because(reason)}",
             )
             return
         client = state.roster.leave(client_id, now)
         if client is not None:
-            text = f"{client.grant.name} left" + (f" ({clean(reason)})" if reason else "")
+            text = f"{client.grant.name} left{_because(reason)}"
             state.record_of(client, now, "client.left", text, seconds=round(now - client.since, 1))
             self._remember(client, now)
 
@@ -222,3 +222,7 @@ class Door:
 
 def _user(arrival: Arrival) -> str:
     return masked(clean_name(arrival.user))
+
+
+def _because(reason: str) -> str:
+    return f" ({clean(reason)})" if reason else ""

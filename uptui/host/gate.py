@@ -96,5 +96,8 @@ class Gate(Protocol):
         ...
 
     def left(self, client_id: ClientId, reason: str) -> None:
-        """The connection is gone; called exactly once per Arrival that reached `admit`."""
+        """The connection is gone; called exactly once per Arrival that reached `admit`.
+
+        `reason` is empty when the client just left.
+        """
         ...

@@ -243,7 +243,7 @@ class Connection:
         self._admission.add_done_callback(self._admitted)
 
     def lost(self, reason: str) -> None:
-        """The transport is gone; called once."""
+        """The transport is gone; called once. `reason` is empty when the client just left."""
         self.closed = True
         if self._linger is not None:
             self._linger.cancel()

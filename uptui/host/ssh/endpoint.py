@@ -49,7 +49,7 @@ class Endpoint(asyncssh.SSHServer):
         self.connection.transport = conn
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self.connection.lost(str(exc) if exc else "left")
+        self.connection.lost(str(exc) if exc else "")
         self._on_lost(self)
 
     @property
