@@ -15,13 +15,12 @@ WRITE_SIZE: Final = 256 * 1024
 class Outbox:
     """Within `with` it gathers what is put in, and hands it on by the end; may be nested."""
 
-    __slots__ = ("_size", "_write", "depth", "parts")
+    __slots__ = ("_parts", "_size", "_write", "depth")
 
     def __init__(self, write: Callable[[Sequence[bytes], int], None]) -> None:
         """`write` takes the pieces and how many bytes they are."""
         self._write = write
-        self.parts: list[bytes] = []
-        """What has been put in and not handed on."""
+        self._parts: list[bytes] = []
         self._size = 0
         self.depth = 0
         """How many `with` are open; 0 hands on at once."""
@@ -29,19 +28,19 @@ class Outbox:
     def put(self, data: bytes, more: bytes = b"") -> None:
         """Add `data` and, right after it, `more`."""
         size = len(data) + len(more)
-        if not self.depth and not self.parts:
+        if not self.depth and not self._parts:
             self._write((data, more), size)
             return
-        self.parts += (data, more)
+        self._parts += (data, more)
         self._size += size
         if not self.depth or self._size >= WRITE_SIZE:
             self.flush()
 
     def flush(self) -> None:
         """Hand on what there is now."""
-        if self.parts:
-            parts, size = self.parts, self._size
-            self.parts, self._size = [], 0
+        if self._parts:
+            parts, size = self._parts, self._size
+            self._parts, self._size = [], 0
             self._write(parts, size)
 
     def __enter__(self) -> None:

@@ -67,7 +67,10 @@ class PacketConnection(SSHConnection):
         depth = outbox.depth
         outbox.depth = depth + 1
         try:
-            self._read_on(data, datatype)
+            if self._inpbuf:
+                self._read_on(data, datatype)
+            else:
+                self._read(data)
         finally:
             outbox.depth = depth
             if not depth:
@@ -100,10 +103,7 @@ class PacketConnection(SSHConnection):
         return True
 
     def _read_on(self, data: bytes, datatype: int | None) -> None:
-        """Take bytes while others may wait."""
-        if not self._inpbuf:
-            self._read(data)
-            return
+        """Take bytes while others wait."""
         missing = self._missing()
         if not 0 < missing < len(data):
             super().data_received(data, datatype)
@@ -187,11 +187,7 @@ class PacketConnection(SSHConnection):
         """Send a packet that `sealing` has sealed."""
         self._send_seq = (self._send_seq + 1) & 0xFFFFFFFF
         self._rekey_bytes_sent: int = self._rekey_bytes_sent + len(sealed) - TAG_SIZE
-        outbox = self.outbox
-        if outbox.depth or outbox.parts:
-            outbox.put(length, sealed)
-        else:
-            self._write_out((length, sealed), LENGTH_SIZE + len(sealed))
+        self.outbox.put(length, sealed)
 
     def send_packet(self, pkttype: int, *args: bytes, handler: Any = None) -> None:
         """Send a packet, without the empty IGNORE before it that only CBC ciphers need."""
