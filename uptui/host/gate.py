@@ -9,11 +9,15 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 from uptui.core.access import Arrival, Grant, Landing
+from uptui.core.policies import Presence
 from uptui.core.traffic import Meter
 from uptui.protocol.host_api import Channel, Forward, Level, Transfer
 from uptui.protocol.names import ClientId, RouteName, Way
 
-__all__ = ["GAVE_UP", "Arrival", "Gate", "Grant", "Guest", "GuestReport", "Landing", "StreamOrigin"]
+__all__ = [
+    "GAVE_UP", "Arrival", "Gate", "Grant", "Guest", "GuestReport", "Landing", "Presence",
+    "StreamOrigin",
+]  # fmt: skip
 
 GAVE_UP: Final = "gave up"
 """Reason for `left` when the person pressed Ctrl-C: the request is withdrawn at once, whereas that
@@ -69,6 +73,10 @@ class Guest(Protocol):
         ...
 
     def report(self) -> GuestReport: ...
+
+    def presence(self) -> Presence:
+        """Whether it is at work: asked every second of every guest."""
+        ...
 
 
 class Gate(Protocol):

@@ -34,7 +34,6 @@ from uptui.core.share_state import ShareSettings
 from uptui.core.text import clean
 from uptui.core.traffic import Meter
 from uptui.errors import RefusedError, StateError
-from uptui.host import views
 from uptui.host.eventlog import EventLog
 from uptui.host.gate import GAVE_UP, Guest, GuestReport
 from uptui.host.memory import Memory
@@ -212,10 +211,9 @@ class Reception:
         }
 
     def presences(self) -> list[Presence]:
-        return [
-            Presence(report.last_activity, views.is_busy(report))
-            for _, report in self.reports().values()
-        ]
+        """Whether each client that is in is at work now."""
+        roster = self.share.state.roster
+        return [seat.guest.presence() for key, seat in self._seats.items() if key in roster]
 
     def carry(self) -> None:
         """Carry out what the share has decided since the last call."""

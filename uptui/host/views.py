@@ -9,16 +9,6 @@ from uptui.host.gate import Guest, GuestReport
 from uptui.protocol import host_api
 from uptui.protocol.names import ClientId
 
-IDE_KINDS = frozenset({"exec", "forward-local"})
-"""Channels whose mere existence means that somebody is at work."""
-
-
-def is_busy(report: GuestReport) -> bool:
-    """Whether an IDE's tunnels, a command or a transfer is running."""
-    return any(channel.kind in IDE_KINDS for channel in report.channels) or any(
-        transfer.finished_at is None for transfer in report.transfers
-    )
-
 
 def _history(meter: Meter) -> list[float]:
     received, sent = meter.received.seconds, meter.sent.seconds

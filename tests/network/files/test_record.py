@@ -2,7 +2,10 @@
 
 import os
 
+import asyncssh
+
 from tests.network.files.host import Running
+from uptui.host.ssh.transfers import SHOWN_EVERY
 
 
 def changes(box: Running) -> list[str]:
@@ -54,3 +57,19 @@ async def test_files_that_cannot_be_opened_are_on_record_once(box: Running) -> N
     [note] = box.gate.events("file.failed")
     assert note.text == f"cannot open {d}/none/f: No such file or directory"
     assert note.level == "warning"
+
+
+async def test_who_transfers_a_file_is_at_work_until_it_is_there(box: Running) -> None:
+    async with (
+        asyncssh.connect(
+            "127.0.0.1", box.port, username="someone", client_keys=[str(box.key)],
+            known_hosts=None, config=None,
+        ) as client,
+        client.start_sftp_client() as sftp,
+    ):  # fmt: skip
+        [guest] = box.gate.guests
+        assert not guest.presence().busy
+        async with sftp.open(f"{box.directory}/f", "wb") as file:
+            await file.write(bytes(SHOWN_EVERY))
+            assert guest.presence().busy
+        assert not guest.presence().busy

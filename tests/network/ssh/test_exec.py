@@ -325,6 +325,23 @@ async def test_bytes_are_counted_for_the_guest(served: Served) -> None:
     assert len(served.gate.gone) == 1
 
 
+async def test_who_runs_a_command_or_a_transfer_is_at_work(served: Served, tmp_path: Path) -> None:
+    """What merely is connected, or has a shell open and types nothing, is not."""
+    async with await connect(served) as client:
+        await until(lambda: served.gate.guests != [])
+        guest = served.gate.guests[0]
+        assert not guest.presence().busy
+        shell = await client.create_process(term_type="xterm")
+        before = guest.presence().last_activity
+        shell.stdin.write("echo ready\n")
+        await until(lambda: guest.presence().last_activity > before)
+        assert not guest.presence().busy
+        command = await client.create_process("sleep 60")
+        await until(lambda: guest.presence().busy)
+        command.close()
+        await until(lambda: not guest.presence().busy)
+
+
 async def test_a_command_without_pty_has_no_terminal(served: Served) -> None:
     result = await served.ssh("tty; test -e /dev/tty && echo x < /dev/tty")
     assert b"not a tty" in result.out

@@ -15,7 +15,7 @@ import msgspec
 from uptui.core.roles import Capability
 from uptui.core.traffic import Meter
 from uptui.errors import RefusedError
-from uptui.host.gate import GAVE_UP, Arrival, Gate, Grant, GuestReport, StreamOrigin
+from uptui.host.gate import GAVE_UP, Arrival, Gate, Grant, GuestReport, Presence, StreamOrigin
 from uptui.host.ssh.settings import SSHSettings
 from uptui.protocol.host_api import Channel, ChannelKind, Transfer
 from uptui.protocol.names import ClientId, Fingerprint, new_client_id
@@ -40,6 +40,8 @@ NEEDED: Final[dict[ChannelKind, Capability]] = {
     "terminal": Capability.VIEW,
 }
 """What a role must allow for a channel of a kind to stay open."""
+BUSY_KINDS: Final[frozenset[ChannelKind]] = frozenset({"exec", "forward-local"})
+"""Channels whose mere existence means that somebody is at work: an IDE's tunnels, a command."""
 _DOING: Final = {
     Capability.VIEW: "watch the shared terminal",
     Capability.TYPE: "type in the shared terminal",
@@ -313,6 +315,12 @@ class Connection:
             forwards=[msgspec.structs.replace(forward, client_name=name) for forward in forwards],
             transfers=list(self.transfers.values()),
         )
+
+    def presence(self) -> Presence:
+        busy = any(record.kind in BUSY_KINDS for record in self.channels.values()) or any(
+            transfer.finished_at is None for transfer in self.transfers.values()
+        )
+        return Presence(self.last_activity, busy)
 
 
 def printable(text: str, limit: int = 300) -> str:
