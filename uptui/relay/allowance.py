@@ -6,9 +6,7 @@ from typing import Final
 from uptui.errors import StateError
 from uptui.relay import logs
 from uptui.relay.accounting import Accounting
-from uptui.relay.aliases import owner_of
 from uptui.relay.services import Services
-from uptui.relay.store import usage
 from uptui.relay.switchboard import Switchboard
 
 INTERVAL: Final = 30.0
@@ -36,18 +34,7 @@ class Allowance:
 
     async def look(self) -> None:
         """Look now. Raises StateError when the store fails."""
-        services = self._services
         self._accounting.report()
-        await services.usage.flush()
-        month = usage.month_of(services.clock())
-        owners = {owner_of(host.identity): host.identity for host in self._board.registry.hosts}
-        spent: set[str] = set()
-        for owner, identity in owners.items():
-            most = (await services.policy.quotas_of(identity)).max_bytes_per_month
-            if most is None:
-                continue
-            async with services.database.read() as connection:
-                used = await usage.of(connection, owner, month)
-            if used.received + used.sent >= most:
-                spent.add(owner)
-        self._board.spent = frozenset(spent)
+        await self._services.usage.flush()
+        hosts = self._board.registry.hosts
+        self._board.spent = await self._services.policy.spent(host.identity for host in hosts)

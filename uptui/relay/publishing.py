@@ -5,7 +5,7 @@ route belongs to the identity that published it first; a token that is no longer
 port at once, while an alias keeps everything until its owner releases it.
 """
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Final
 
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -56,10 +56,18 @@ class PublishPolicy:
                     refused.append(refusal)
         return refused
 
-    async def quotas_of(self, identity: Identity) -> Quotas:
-        """What applies to this host, for the data path to enforce while it runs."""
+    async def spent(self, identities: Iterable[Identity]) -> frozenset[str]:
+        """The owners of these whose bytes of this month are used up."""
+        usual = self._names.settings.quotas.max_bytes_per_month
         async with self._database.read() as connection:
-            return await self._quotas(connection, identity)
+            own = await accounts.byte_limits(connection)
+            wanted = {owner_of(one): own.get(one.account or "", usual) for one in identities}
+            limits = {owner: most for owner, most in wanted.items() if most is not None}
+            if not limits:
+                return frozenset()
+            month = usage.month_of(self._clock())
+            moved = await usage.heavy(connection, month, min(limits.values()))
+        return frozenset(owner for owner, most in limits.items() if moved.get(owner, 0) >= most)
 
     async def touch(self, names: Sequence[str]) -> None:
         """Note that these routes are in use; aliases live on from now."""

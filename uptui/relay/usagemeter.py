@@ -28,8 +28,7 @@ class UsageMeter:
         month = usage.month_of(self._clock())
         try:
             async with self._database.write() as connection:
-                for owner, more in sums.items():
-                    await usage.add(connection, owner, month, more)
+                await usage.add(connection, month, sums)
         except BaseException:
             for owner, lost in sums.items():
                 self.add(owner, received=lost.received, sent=lost.sent, streams=lost.streams)

@@ -133,13 +133,43 @@ async def test_the_monthly_quota_of_an_account_closes_its_routes(database: Datab
     async with database.write() as connection:
         await accounts.put(connection, accounts.AccountRecord("team", 0.0, max_bytes_per_month=100))
         month = month_of(desk.clock.now)
-        await usage.add(connection, "account:team", month, Usage(60, 39, 1))
+        await usage.add(connection, month, {"account:team": Usage(60, 39, 1)})
     assert await desk.publish(key, token, account="team") == {}
     async with database.write() as connection:
-        await usage.add(connection, "account:team", month, Usage(1, 0, 0))
+        await usage.add(connection, month, {"account:team": Usage(1, 0, 0)})
     assert await desk.publish(key, token, account="team") == {token: "quota"}
     desk.clock.now += 32 * 86400
     assert await desk.publish(key, token, account="team") == {}
+
+
+async def test_who_has_used_up_a_month_is_found_among_many(database: Database) -> None:
+    """By the account's own limit, or the relay's where it has none."""
+    desk, alone, frugal = Desk(database, Quotas(max_bytes_per_month=50)), Key(), Key()
+    month = month_of(desk.clock.now)
+    async with database.write() as connection:
+        await accounts.put(connection, accounts.AccountRecord("big", 0.0, max_bytes_per_month=100))
+        await accounts.put(connection, accounts.AccountRecord("usual", 0.0))
+        for _ in range(2):
+            await usage.add(
+                connection,
+                month,
+                {
+                    "account:big": Usage(30, 15, 1),
+                    "account:usual": Usage(20, 5, 1),
+                    alone.fingerprint: Usage(25, 0, 0),
+                    frugal.fingerprint: Usage(0, 24, 0),
+                },
+            )
+        assert await usage.of(connection, "account:big", month) == Usage(60, 30, 2)
+    hosts = [identity(alone), identity(frugal), identity(Key(), "big"), identity(Key(), "usual")]
+    assert await desk.policy.spent(hosts) == {"account:usual", alone.fingerprint}
+    async with database.write() as connection:
+        await usage.add(connection, month, {"account:big": Usage(0, 10, 0)})
+    assert await desk.policy.spent(hosts[2:]) == {"account:big", "account:usual"}
+    assert await desk.policy.spent([]) == frozenset()
+    assert await Desk(database).policy.spent(hosts) == {"account:big"}
+    desk.clock.now += 32 * 86400
+    assert await desk.policy.spent(hosts) == frozenset()
 
 
 async def test_the_sessions_of_an_account_are_limited(database: Database) -> None:

@@ -1,9 +1,11 @@
 """Rows of what each owner moved through the relay, by month (UTC)."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import delete, select
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from uptui.relay.store.tables import usage
@@ -23,27 +25,17 @@ def month_of(now: float) -> str:
     return datetime.fromtimestamp(now, UTC).strftime("%Y-%m")
 
 
-async def add(connection: AsyncConnection, subject: str, month: str, more: Usage) -> None:
-    """Add to a subject's figures."""
-    done = await connection.execute(
-        update(usage)
-        .where(usage.c.subject == subject, usage.c.month == month)
-        .values(
-            received=usage.c.received + more.received,
-            sent=usage.c.sent + more.sent,
-            streams=usage.c.streams + more.streams,
-        )
+async def add(connection: AsyncConnection, month: str, more: Mapping[str, Usage]) -> None:
+    """Add to the figures of subjects, all of them by one statement."""
+    if not more:
+        return
+    on_postgresql = connection.dialect.name == "postgresql"
+    new = postgresql.insert(usage) if on_postgresql else sqlite.insert(usage)
+    sums = {name: usage.c[name] + new.excluded[name] for name in ("received", "sent", "streams")}
+    await connection.execute(
+        new.on_conflict_do_update(index_elements=["subject", "month"], set_=sums),
+        [{"subject": subject, "month": month, **asdict(it)} for subject, it in more.items()],
     )
-    if done.rowcount == 0:
-        await connection.execute(
-            insert(usage).values(
-                subject=subject,
-                month=month,
-                received=more.received,
-                sent=more.sent,
-                streams=more.streams,
-            )
-        )
 
 
 async def of(connection: AsyncConnection, subject: str, month: str) -> Usage:
@@ -51,6 +43,13 @@ async def of(connection: AsyncConnection, subject: str, month: str) -> Usage:
     query = select(usage).where(usage.c.subject == subject, usage.c.month == month)
     row = (await connection.execute(query)).first()
     return Usage() if row is None else Usage(row.received, row.sent, row.streams)
+
+
+async def heavy(connection: AsyncConnection, month: str, least: int) -> dict[str, int]:
+    """The subjects that have moved at least so many bytes, and how many, both ways together."""
+    moved = usage.c.received + usage.c.sent
+    query = select(usage.c.subject, moved).where(usage.c.month == month, moved >= least)
+    return {row[0]: row[1] for row in await connection.execute(query)}
 
 
 async def forget_before(connection: AsyncConnection, month: str) -> None:
