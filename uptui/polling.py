@@ -10,12 +10,11 @@ whose answers take longer, or where no processor is to spare.
 """
 
 import asyncio
-import math
-import os
 import select
 from collections.abc import Coroutine
-from pathlib import Path
 from typing import Any, Final, TypeVar
+
+from uptui.processors import processors
 
 T = TypeVar("T")
 
@@ -96,26 +95,6 @@ class Pace:
 
 PACE: Final = Pace()
 """That of this process, which has one loop."""
-
-
-def processors(groups: Path = Path("/sys/fs/cgroup")) -> float:
-    """How many processors this process may use, by its affinity and its control group's quota."""
-    try:
-        mine = len(os.sched_getaffinity(0))
-    except AttributeError:  # not Linux
-        mine = os.cpu_count() or 1
-    return min(mine, _quota(groups))
-
-
-def _quota(groups: Path) -> float:
-    for names in (("cpu.max",), ("cpu/cpu.cfs_quota_us", "cpu/cpu.cfs_period_us")):
-        try:
-            quota, period = " ".join((groups / name).read_text() for name in names).split()
-            if quota not in {"max", "-1"}:
-                return int(quota) / int(period)
-        except (OSError, ValueError, ZeroDivisionError):
-            continue
-    return math.inf
 
 
 def run(main: Coroutine[Any, Any, T], *, poll: bool, in_bulk: bool = False) -> T:

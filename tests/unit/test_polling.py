@@ -8,7 +8,6 @@ import threading
 from asyncio import new_event_loop
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing, contextmanager
-from pathlib import Path
 
 import pytest
 
@@ -19,10 +18,10 @@ from uptui.polling import (
     LONGEST_IN_BULK,
     PROCESSORS,
     Pace,
-    processors,
     run,
 )
 from uptui.pollingselector import PollingSelector
+from uptui.processors import processors
 
 SHORT, LONG = LONGEST / 2, LONGEST * 5
 
@@ -270,26 +269,6 @@ def test_a_loop_registers_what_the_selector_serves() -> None:
     selector = PollingSelector(pace)
     with asyncio.Runner(loop_factory=lambda: asyncio.SelectorEventLoop(selector)) as runner:
         assert runner.run(converse()) == [b"%d" % number for number in range(50)]
-
-
-@pytest.mark.parametrize(
-    ("files", "expected"),
-    [
-        ({"cpu.max": "150000 100000\n"}, 1.5),
-        ({"cpu.max": "max 100000\n"}, None),
-        ({"cpu/cpu.cfs_quota_us": "50000\n", "cpu/cpu.cfs_period_us": "100000\n"}, 0.5),
-        ({"cpu/cpu.cfs_quota_us": "-1\n", "cpu/cpu.cfs_period_us": "100000\n"}, None),
-        ({"cpu.max": "nonsense\n"}, None),
-        ({"cpu.max": "100000 0\n"}, None),
-        ({}, None),
-    ],
-)
-def test_a_quota_counts(files: dict[str, str], expected: float | None, tmp_path: Path) -> None:
-    for name, text in files.items():
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).write_text(text)
-    mine = len(os.sched_getaffinity(0))
-    assert processors(tmp_path) == (mine if expected is None else min(mine, expected))
 
 
 def polls(*, poll: bool) -> bool:
