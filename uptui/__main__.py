@@ -5,7 +5,8 @@ import signal
 import sys
 from typing import Final
 
-FIRST_PROCESS: Final = 1
+from uptui import orphans
+
 SIGNALLED: Final = 128
 
 
@@ -15,10 +16,11 @@ def _end(number: int, _frame: object) -> None:
 
 def main() -> None:
     """Run the command line and end the process with its exit code."""
-    if os.getpid() == FIRST_PROCESS:
+    if os.getpid() == orphans.FIRST:
         # The kernel drops what the first process of a container does not handle: a container that
         # is stopped while it starts would otherwise wait to be killed.
         signal.signal(signal.SIGTERM, _end)
+        orphans.bury()
     from uptui.cli import run
 
     sys.exit(run(sys.argv[1:]))

@@ -30,7 +30,6 @@ from uptui.host.identity import load_host_keys, load_identity, public_line
 from uptui.host.link import Endpoint, Hooks, LinkSettings, RelayLink
 from uptui.host.lock import DaemonLock
 from uptui.host.memory import Memory
-from uptui.host.orphans import Orphans
 from uptui.host.ports import PortWatch
 from uptui.host.pty import Size
 from uptui.host.reception import Hooks as ReceptionHooks
@@ -195,7 +194,7 @@ class Running:
         async with asyncio.TaskGroup() as group:
             serving = group.create_task(self._api.serve())
             work = (self.reception, self._keys, self._ports, self.link, self._collector)
-            tasks = [group.create_task(part.run()) for part in (*work, Orphans())]
+            tasks = [group.create_task(part.run()) for part in work]
             reason = await self._ending
             await self._end(reason)
             for task in tasks:

@@ -1,43 +1,13 @@
 """The daemon that `uptui` starts: it outlives the terminal, and tells why it cannot start."""
 
 import os
-import pty
 import re
 import signal
 import subprocess
-import sys
 from pathlib import Path
 
-from tests.network.daemon.conftest import Machine, eventually
+from tests.network.daemon.conftest import Machine, Terminal, eventually
 from tests.network.disk import small_disk
-
-
-class Terminal:
-    """`uptui` on a terminal that can be torn away."""
-
-    def __init__(self, machine: Machine, *arguments: str) -> None:
-        self.pid, self._descriptor = pty.fork()
-        if self.pid == 0:
-            command = [sys.executable, "-m", "uptui", *arguments]
-            size = {"LINES": "40", "COLUMNS": "120", "TERM": "xterm-256color"}
-            os.execvpe(command[0], command, {**machine.env, **size})
-        os.set_blocking(self._descriptor, False)
-        self.seen = b""
-
-    def shows(self, word: bytes) -> bool:
-        try:
-            while data := os.read(self._descriptor, 65536):
-                self.seen += data
-        except OSError:
-            pass  # nothing more at the moment, or the program has ended
-        return word in re.sub(rb"\x1b\[[0-9;?]*[a-zA-Z]", b"", self.seen)
-
-    def press(self, keys: bytes) -> None:
-        os.write(self._descriptor, keys)
-
-    def tear_away(self) -> None:
-        os.close(self._descriptor)
-        os.waitpid(self.pid, 0)
 
 
 def test_the_share_outlives_the_terminal_and_stop_ends_it(machine: Machine) -> None:

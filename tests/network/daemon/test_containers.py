@@ -6,9 +6,10 @@ import subprocess
 from contextlib import suppress
 from pathlib import Path
 
-from tests.network.daemon.conftest import Machine, eventually
+from tests.network.daemon.conftest import Machine, Terminal, eventually
 
 WAYS = ("ssh-port", "ssh-jump", "ssh-plain")
+ALONE = ("unshare", "--pid", "--fork", "--kill-child", "--mount-proc")
 BARE = 'umount -l /proc && mount -t tmpfs none /dev && exec "$@"'
 
 
@@ -37,20 +38,33 @@ def test_nearly_everything_works_without_proc_and_dev(machine: Machine) -> None:
     assert (machine.folder / "copied").read_text() == (machine.folder / "key.pub").read_text()
 
 
-def test_the_first_process_buries_orphans_and_ends_when_it_is_told_to(machine: Machine) -> None:
-    machine.under = ("unshare", "--pid", "--fork", "--kill-child", "--mount-proc")
-    string = machine.share()["strings"]["ssh-port"]
+def buries_orphans(machine: Machine, string: str) -> str:
+    """Leave one to the first process and wait until it is gone; the command line of that."""
     orphan = "(sleep 0.1 &); sleep 0.5"
     first = machine.ssh(string, f"tr '\\0' ' ' < /proc/1/cmdline; {orphan}; ps ax").stdout
-    assert "-m uptui host" in first.splitlines()[0]
     assert "defunct" in first
     eventually(lambda: "defunct" not in machine.ssh(string, "ps ax").stdout, "orphans are buried")
+    return first.splitlines()[0]
+
+
+def test_the_first_process_buries_orphans_and_ends_when_it_is_told_to(machine: Machine) -> None:
+    machine.under = ALONE
+    assert "-m uptui host" in buries_orphans(machine, machine.share()["strings"]["ssh-port"])
     assert machine.run("stop").returncode == 0
     assert machine.processes[0].wait(20) == 0
 
 
+def test_the_interface_as_the_first_process_buries_orphans(machine: Machine) -> None:
+    machine.under = ALONE
+    terminal = Terminal(machine, "--authorized-keys", machine.key, "--unknown", "deny")
+    eventually(lambda: terminal.shows(b"ssh -p"), "the TUI shows the string")
+    line = buries_orphans(machine, machine.url()["strings"]["ssh-port"])
+    assert f"-m uptui --authorized-keys {machine.key}" in line
+    terminal.tear_away()
+
+
 def test_a_container_that_is_stopped_while_it_starts_ends_at_once(machine: Machine) -> None:
-    machine.under = ("unshare", "--pid", "--fork", "--kill-child", "--mount-proc")
+    machine.under = ALONE
     process = machine.start("host", log="host.log")
     children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
 

@@ -4,8 +4,9 @@ The kernel gives the first process every orphan; the dead among them keep their 
 waits for them, and a container has only so many. Children of our own are waited for as they end.
 """
 
-import asyncio
 import os
+import threading
+import time
 from pathlib import Path
 from typing import Final
 
@@ -15,27 +16,23 @@ PERIOD: Final = 5.0
 """Seconds that a dead child may take to be waited for by its owner."""
 
 
-class Orphans:
-    """Runs always, works only as the first process."""
+def bury() -> None:
+    """Do so from now on, in a thread that ends with the process: whatever else runs in it."""
+    threading.Thread(target=_run, name="orphans", daemon=True).start()
 
-    def __init__(self) -> None:
-        self._dead: frozenset[int] = frozenset()
 
-    async def run(self) -> None:
-        """Until cancelled."""
-        while os.getpid() == FIRST:
-            await asyncio.sleep(PERIOD)
-            self.step()
-
-    def step(self) -> None:
-        """Wait for who was dead at the last step already."""
+def _run() -> None:
+    """Wait for who was dead at the last look already."""
+    seen: frozenset[int] = frozenset()
+    while True:
+        time.sleep(PERIOD)
         dead = frozenset(pid for pid in _children() if _is_dead(pid))
-        for pid in dead & self._dead:
+        for pid in dead & seen:
             try:
                 os.waitpid(pid, os.WNOHANG)
             except ChildProcessError:
                 continue
-        self._dead = dead - self._dead
+        seen = dead - seen
 
 
 def _children() -> list[int]:
