@@ -128,6 +128,18 @@ class Running:
         batch = "".join(f"{line}\n" for line in lines).encode()
         return await self.run("sftp", "-F", self.config, "-b", "-", "box", stdin=batch)
 
+    @contextlib.asynccontextmanager
+    async def asyncssh_sftp(self) -> AsyncGenerator[asyncssh.SFTPClient]:
+        """A client that shows status codes and messages as they were sent."""
+        async with (
+            asyncssh.connect(
+                "127.0.0.1", self.port, username="someone", client_keys=[str(self.key)],
+                known_hosts=None, config=None,
+            ) as client,
+            client.start_sftp_client() as sftp,
+        ):  # fmt: skip
+            yield sftp
+
 
 _CONFIG = """Host box
   HostName 127.0.0.1

@@ -107,13 +107,7 @@ async def test_paramiko(box: Running) -> None:
 
 
 async def test_asyncssh(box: Running) -> None:
-    async with (
-        asyncssh.connect(
-            "127.0.0.1", box.port, username="someone", client_keys=[str(box.key)],
-            known_hosts=None, config=None,
-        ) as client,
-        client.start_sftp_client() as sftp,
-    ):  # fmt: skip
+    async with box.asyncssh_sftp() as sftp:
         await sftp.symlink("target", f"{box.directory}/link")
         assert await sftp.readlink(f"{box.directory}/link") == "target"
         usage = await sftp.statvfs(str(box.directory))

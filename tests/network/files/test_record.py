@@ -2,8 +2,6 @@
 
 import os
 
-import asyncssh
-
 from tests.network.files.host import Running
 from uptui.host.ssh.transfers import SHOWN_EVERY
 
@@ -60,13 +58,7 @@ async def test_files_that_cannot_be_opened_are_on_record_once(box: Running) -> N
 
 
 async def test_who_transfers_a_file_is_at_work_until_it_is_there(box: Running) -> None:
-    async with (
-        asyncssh.connect(
-            "127.0.0.1", box.port, username="someone", client_keys=[str(box.key)],
-            known_hosts=None, config=None,
-        ) as client,
-        client.start_sftp_client() as sftp,
-    ):  # fmt: skip
+    async with box.asyncssh_sftp() as sftp:
         [guest] = box.gate.guests
         assert not guest.presence().busy
         async with sftp.open(f"{box.directory}/f", "wb") as file:

@@ -21,14 +21,7 @@ RSYNC_FILE_ERROR = 11
 
 @pytest.fixture
 async def sftp(box: Running) -> AsyncIterator[asyncssh.SFTPClient]:
-    """A client that shows status codes and messages as they were sent."""
-    async with (
-        asyncssh.connect(
-            "127.0.0.1", box.port, username="someone", client_keys=[str(box.key)],
-            known_hosts=None, config=None,
-        ) as client,
-        client.start_sftp_client() as sftp,
-    ):  # fmt: skip
+    async with box.asyncssh_sftp() as sftp:
         yield sftp
 
 
