@@ -8,6 +8,7 @@ import threading
 from asyncio import new_event_loop
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing, contextmanager
+from typing import Any
 
 import pytest
 
@@ -215,6 +216,21 @@ def test_a_reader_that_another_has_cancelled_does_not_run() -> None:
         its_far.send(b"x")
         assert selector.select(None) == []
         assert reader.ran + other.ran == 1
+
+
+def test_what_a_reader_raises_goes_to_the_loop_and_others_run() -> None:
+    second, its_far = socket.socketpair()
+    with selecting(eager(), Ticks()) as (selector, far, reader), second, its_far:
+        other = Reader(reader.loop)
+        reader.then = other.then = lambda: 1 / 0
+        told: list[dict[str, Any]] = []
+        reader.loop.set_exception_handler(lambda _, context: told.append(context))
+        selector.register(second, selectors.EVENT_READ, (other, None))
+        far.send(b"x")
+        its_far.send(b"x")
+        assert selector.select(None) == []
+        assert {context["handle"] for context in told} == {reader, other}
+        assert {type(context["exception"]) for context in told} == {ZeroDivisionError}
 
 
 def test_what_is_no_longer_registered_is_not_served() -> None:

@@ -57,7 +57,7 @@ class Source:
         self._loop = asyncio.get_running_loop()
         self._paused = False
         os.set_blocking(fd, False)
-        self._loop.add_reader(fd, self._ready)
+        self._loop.add_reader(fd, self._read)
 
     @property
     def closed(self) -> bool:
@@ -75,7 +75,7 @@ class Source:
 
     def resume(self) -> None:
         if self._paused and self._fd >= 0:
-            self._loop.add_reader(self._fd, self._ready)
+            self._loop.add_reader(self._fd, self._read)
         self._paused = False
 
     def drain(self, limit: int) -> None:
@@ -98,9 +98,6 @@ class Source:
         fd = self.detach()
         if fd >= 0:
             os.close(fd)
-
-    def _ready(self) -> None:
-        self._read()
 
     def _read(self) -> int:
         try:

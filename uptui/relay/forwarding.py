@@ -81,12 +81,9 @@ class Line(PacketConnection):
         sink = self._sink
         if sink is None:
             super().data_received(data, datatype)
-            return
-        with sink.outbox:
-            super().data_received(data, datatype)
-
-    def _taken_alone(self, data: bytes) -> bool:
-        return self._sink is not None and super()._taken_alone(data)
+        elif not self.taken_alone(data):
+            with sink.outbox:
+                super().data_received(data, datatype)
 
     def take_packet(self, header: bytes, packet: bytes) -> bool:
         """Pass a well-formed packet on as it is, its padding too; only its encryption is new."""

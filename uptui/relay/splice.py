@@ -103,7 +103,7 @@ class Leg(asyncio.BufferedProtocol, asyncio.Protocol):
         """Its descriptor."""
         self._bulk = False
         self._behind = True
-        """Something may wait to be written to the socket."""
+        """Something may wait to be written to the socket, or there is none that takes bytes."""
 
     def attach(self, wire: Wire) -> None:
         """Use `wire`; reading waits for the join."""
@@ -183,9 +183,7 @@ class Leg(asyncio.BufferedProtocol, asyncio.Protocol):
     def takes_now(self) -> bool:
         """Whether the wire is a bare socket to which nothing waits to be written."""
         sock = self._socket
-        if sock is None or self.lost:
-            return False
-        if self._behind:
+        if self._behind and sock is not None and not self.lost:
             self._behind = sock.is_closing() or sock.get_write_buffer_size() > 0
         return not self._behind
 
@@ -194,7 +192,7 @@ class Leg(asyncio.BufferedProtocol, asyncio.Protocol):
         if self.wire is None or self.lost:
             return
         done = 0
-        if self.takes_now:
+        if not self._behind or self.takes_now:
             try:
                 done = os.write(self.fd, data)
             except OSError:
@@ -226,7 +224,7 @@ class Leg(asyncio.BufferedProtocol, asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         if self.lost:
             return
-        self.lost = True
+        self.lost = self._behind = True
         for timer in (self._timer, self._resting):
             if timer is not None:
                 timer.cancel()

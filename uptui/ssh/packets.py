@@ -61,8 +61,6 @@ class PacketConnection(SSHConnection):
 
     def data_received(self, data: bytes, datatype: int | None = None) -> None:
         """Take bytes from the transport; only the packet that lies across two reads is copied."""
-        if not self._inpbuf and self._taken_alone(data):
-            return
         outbox = self.outbox
         depth = outbox.depth
         outbox.depth = depth + 1
@@ -76,14 +74,17 @@ class PacketConnection(SSHConnection):
             if not depth:
                 outbox.flush()
 
-    def _taken_alone(self, data: bytes) -> bool:
+    def taken_alone(self, data: bytes) -> bool:
         """Deal with a read that is exactly one packet: who waits for each answer sends such.
 
-        The way of all others does the same in more steps, each of which delays the answer.
+        `data_received` does the same, for every read, in more steps, each of which delays the
+        answer.
         """
         cipher = self._recv_encryption
-        if not isinstance(cipher, PacketCipher) or self._recv_handler != self._recv_pkthdr:
-            return False  # no keys yet, or asyncssh waits for something
+        if self._inpbuf or not isinstance(cipher, PacketCipher):
+            return False  # it is not the beginning of a packet, or there are no keys yet
+        if self._recv_handler != self._recv_pkthdr:
+            return False  # asyncssh waits for something
         header = data[:LENGTH_SIZE]
         size = int.from_bytes(header, "big")
         if len(data) != LENGTH_SIZE + size + TAG_SIZE or size > self._max_recv_pktlen:

@@ -76,11 +76,9 @@ class PtyRunner:
             on_full=session.hold_input,
             on_room=session.take_input,
         )
+        self.data_received = self._pty.write
         if session.paused:
             self._pty.pause()
-
-    def data_received(self, data: bytes) -> None:
-        self._pty.write(data)
 
     def eof_received(self) -> None:
         """A terminal has no end of input but Ctrl-D, which is the client's to send."""

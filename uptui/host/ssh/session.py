@@ -191,9 +191,12 @@ class Session(asyncssh.SSHServerSession[bytes]):
 
     def send(self, data: bytes, *, stderr: bool = False) -> None:
         """Send output, unless the channel is closing."""
-        if self._over or self.channel.is_closing() or self.channel.left:
+        if self._over or self.channel.left:
             return
-        self.channel.write(data, _STDERR if stderr else None)
+        try:
+            self.channel.write(data, _STDERR if stderr else None)
+        except BrokenPipeError:
+            return
         if self.record is not None:
             self.record.count_sent(len(data))
 

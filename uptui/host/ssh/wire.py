@@ -178,7 +178,8 @@ class Wire(PacketConnection, SSHServerConnection):
             self._quick_acks -= 1
             self._socket.setsockopt(socket.IPPROTO_TCP, _QUICKACK, 1)
         PACE.asked(len(data))
-        super().data_received(data, datatype)
+        if not self.taken_alone(data):
+            super().data_received(data, datatype)
 
     @property
     def blocked(self) -> bool:
