@@ -5,8 +5,7 @@ import signal
 import sys
 from typing import Final
 
-from uptui import orphans
-
+FIRST_PROCESS: Final = 1
 SIGNALLED: Final = 128
 
 
@@ -16,11 +15,10 @@ def _end(number: int, _frame: object) -> None:
 
 def main() -> None:
     """Run the command line and end the process with its exit code."""
-    if os.getpid() == orphans.FIRST:
+    if os.getpid() == FIRST_PROCESS:
         # The kernel drops what the first process of a container does not handle: a container that
         # is stopped while it starts would otherwise wait to be killed.
         signal.signal(signal.SIGTERM, _end)
-        orphans.bury()
     from uptui.cli import run
 
     sys.exit(run(sys.argv[1:]))

@@ -21,6 +21,7 @@ from textual.css.query import NoMatches
 from textual.screen import Screen
 
 from uptui.errors import UptuiError
+from uptui.orphans import Orphans
 from uptui.paths import Places
 from uptui.protocol.host_api import Snapshot
 from uptui.protocol.names import ClientId
@@ -143,6 +144,7 @@ class UptuiApp(App[None]):
         self.switch_mode("dashboard")
         self.set_interval(1.0, self.tick)
         self.run_worker(self._follow(), group="events", exit_on_error=True)
+        self.run_worker(Orphans().run(), group="orphans")
 
     def tick(self) -> None:
         """Let countdowns and ages move on."""

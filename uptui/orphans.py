@@ -1,12 +1,12 @@
 """As the first process of a container: buries programs that nobody else waits for.
 
 The kernel gives the first process every orphan; the dead among them keep their numbers until it
-waits for them, and a container has only so many. Children of our own are waited for as they end.
+waits for them, and a container has only so many. Children of our own are waited for as they end:
+in the same loop, so that one which is held up holds this up, too.
 """
 
+import asyncio
 import os
-import threading
-import time
 from pathlib import Path
 from typing import Final
 
@@ -16,23 +16,27 @@ PERIOD: Final = 5.0
 """Seconds that a dead child may take to be waited for by its owner."""
 
 
-def bury() -> None:
-    """Do so from now on, in a thread that ends with the process: whatever else runs in it."""
-    threading.Thread(target=_run, name="orphans", daemon=True).start()
+class Orphans:
+    """Runs always, works only as the first process."""
 
+    def __init__(self) -> None:
+        self._dead: frozenset[int] = frozenset()
 
-def _run() -> None:
-    """Wait for who was dead at the last look already."""
-    seen: frozenset[int] = frozenset()
-    while True:
-        time.sleep(PERIOD)
+    async def run(self) -> None:
+        """Until cancelled."""
+        while os.getpid() == FIRST:
+            await asyncio.sleep(PERIOD)
+            self.step()
+
+    def step(self) -> None:
+        """Wait for who was dead at the last step already."""
         dead = frozenset(pid for pid in _children() if _is_dead(pid))
-        for pid in dead & seen:
+        for pid in dead & self._dead:
             try:
                 os.waitpid(pid, os.WNOHANG)
             except ChildProcessError:
                 continue
-        seen = dead - seen
+        self._dead = dead - self._dead
 
 
 def _children() -> list[int]:

@@ -116,5 +116,7 @@ class PollingSelector(selectors.EpollSelector):
                 raise
             except BaseException as error:  # noqa: BLE001 - as asyncio does
                 what = {"message": f"Exception in {reader!r}", "exception": error, "handle": reader}
+                if reader._source_traceback:
+                    what["source_traceback"] = reader._source_traceback
                 reader._loop.call_exception_handler(what)
         return []

@@ -8,8 +8,11 @@ from typing import Final
 
 GROUPS: Final = Path("/sys/fs/cgroup")
 MEMBERSHIP: Final = Path("/proc/self/cgroup")
-_V1: Final = "cpu"
-"""The controller that knows of quotas, and where its hierarchy is mounted."""
+CONTROLLER: Final = "cpu"
+"""What knows of quotas; the first version of control groups has a hierarchy for each."""
+V1: Final = ("cpu.cfs_quota_us", "cpu.cfs_period_us")
+V2: Final = ("cpu.max",)
+"""Where quota and period are written."""
 
 
 def processors(groups: Path = GROUPS, membership: Path = MEMBERSHIP) -> float:
@@ -18,32 +21,31 @@ def processors(groups: Path = GROUPS, membership: Path = MEMBERSHIP) -> float:
         mine = len(os.sched_getaffinity(0))
     except AttributeError:  # not Linux
         mine = os.cpu_count() or 1
-    return min(mine, *(_quota(folder) for folder in _folders(groups, membership)))
+    return min(mine, *(_quota(*place) for place in _places(groups, membership)))
 
 
-def _folders(groups: Path, membership: Path) -> Iterator[Path]:
-    """Those of our groups and of all groups around them, in both versions of control groups."""
-    yield groups
-    yield groups / _V1
+def _places(groups: Path, membership: Path) -> Iterator[tuple[Path, tuple[str, ...]]]:
+    """Folders of our groups and of all groups around them, and the files to look for there."""
+    yield groups, V2
+    yield groups / CONTROLLER, V1
     try:
         lines = os.fsdecode(membership.read_bytes()).splitlines()
     except OSError:
         return
     for line in lines:
-        _, controllers, path = (*line.split(":", 2), "", "")[:3]
-        inner = Path(path.lstrip("/"))
+        controllers, _, path = line.partition(":")[2].partition(":")
+        ours = Path(path.lstrip("/"))
+        if ".." in ours.parts:
+            continue  # a group outside of what this container sees
         if not controllers:
-            yield from (groups / one for one in (inner, *inner.parents))
-        elif _V1 in controllers.split(","):
-            yield from (groups / _V1 / one for one in (inner, *inner.parents))
+            yield from ((groups / one, V2) for one in (ours, *ours.parents))
+        elif CONTROLLER in controllers.split(","):
+            yield from ((groups / CONTROLLER / one, V1) for one in (ours, *ours.parents))
 
 
-def _quota(folder: Path) -> float:
-    for names in (("cpu.max",), ("cpu.cfs_quota_us", "cpu.cfs_period_us")):
-        try:
-            quota, period = " ".join((folder / name).read_text() for name in names).split()
-            if quota not in {"max", "-1"}:
-                return int(quota) / int(period)
-        except (OSError, ValueError, ZeroDivisionError):
-            continue
-    return math.inf
+def _quota(folder: Path, names: tuple[str, ...]) -> float:
+    try:
+        quota, period = " ".join((folder / name).read_text() for name in names).split()
+        return math.inf if quota in {"max", "-1"} else int(quota) / int(period)
+    except (OSError, ValueError, ZeroDivisionError):
+        return math.inf

@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 from textual.pilot import Pilot
 
-DEADLINE = 10.0
-STILL = 5
+DEADLINE = 30.0
+STILL = 10
 
 
 def shown(pilot: Pilot[None]) -> str:

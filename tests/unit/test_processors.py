@@ -62,6 +62,15 @@ def test_the_first_version_has_a_hierarchy_for_each_controller(tmp_path: Path) -
     assert found(tmp_path, files, "2:cpuset:/x\n1:cpu,cpuacct:/a/b\n0::/\n") == 0.7
 
 
-@pytest.mark.parametrize("membership", ["nonsense", "0:", "::", "0::/../outside\n", "0::/gone\n"])
+def test_groups_of_others_count_for_nothing(tmp_path: Path) -> None:
+    none = "1000 100000\n"
+    files = {"outside/cpu.max": none, "in/cpu/cpu.max": none, "in/other/cpu.max": none}
+    found(tmp_path, files)
+    mine = tmp_path / "membership"
+    mine.write_text("0::/../outside\n0::/user.slice\n")
+    assert processors(tmp_path / "in", mine) == 1000
+
+
+@pytest.mark.parametrize("membership", ["nonsense", "0:", "::", "0::/gone\n"])
 def test_what_cannot_be_read_limits_nothing(membership: str, tmp_path: Path) -> None:
     assert found(tmp_path, {}, membership) == 1000

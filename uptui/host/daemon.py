@@ -44,6 +44,7 @@ from uptui.host.state import StateDir
 from uptui.host.terminal import attach
 from uptui.host.terminal.terminals import TerminalService
 from uptui.host.tuning import Tuning
+from uptui.orphans import Orphans
 from uptui.paths import Places
 from uptui.protocol import host_api
 from uptui.protocol.host_api import LogEntry, ShareStatus, Snapshot
@@ -194,7 +195,7 @@ class Running:
         async with asyncio.TaskGroup() as group:
             serving = group.create_task(self._api.serve())
             work = (self.reception, self._keys, self._ports, self.link, self._collector)
-            tasks = [group.create_task(part.run()) for part in work]
+            tasks = [group.create_task(part.run()) for part in (*work, Orphans())]
             reason = await self._ending
             await self._end(reason)
             for task in tasks:

@@ -75,7 +75,7 @@ class Guest(Protocol):
     def report(self) -> GuestReport: ...
 
     def presence(self) -> Presence:
-        """Whether it is at work: asked every second of every guest."""
+        """Whether it is at work: asked every second of each guest that is in."""
         ...
 
 

@@ -81,7 +81,7 @@ class Line(PacketConnection):
         sink = self._sink
         if sink is None:
             super().data_received(data, datatype)
-        elif not self.taken_alone(data):
+        elif not self.take_alone(data):
             with sink.outbox:
                 super().data_received(data, datatype)
 

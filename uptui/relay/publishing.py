@@ -58,15 +58,21 @@ class PublishPolicy:
 
     async def spent(self, identities: Iterable[Identity]) -> frozenset[str]:
         """The owners of these whose bytes of this month are used up."""
-        usual = self._names.settings.quotas.max_bytes_per_month
         async with self._database.read() as connection:
-            own = await accounts.byte_limits(connection)
-            wanted = {owner_of(one): own.get(one.account or "", usual) for one in identities}
-            limits = {owner: most for owner, most in wanted.items() if most is not None}
+            limited = await accounts.limited_in_bytes(connection)
+            wanted = {
+                owner_of(one): self._names.settings.quotas.of(limited.get(one.account or ""))
+                for one in identities
+            }
+            limits = {
+                owner: quotas.max_bytes_per_month
+                for owner, quotas in wanted.items()
+                if quotas.max_bytes_per_month is not None
+            }
             if not limits:
                 return frozenset()
             month = usage.month_of(self._clock())
-            moved = await usage.heavy(connection, month, min(limits.values()))
+            moved = await usage.moved_at_least(connection, month, min(limits.values()))
         return frozenset(owner for owner, most in limits.items() if moved.get(owner, 0) >= most)
 
     async def touch(self, names: Sequence[str]) -> None:

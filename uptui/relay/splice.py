@@ -80,7 +80,7 @@ class Leg(asyncio.BufferedProtocol, asyncio.Protocol):
     """
 
     __slots__ = (
-        "_acks", "_behind", "_bulk", "_choked", "_half_closes", "_linger", "_resting", "_socket",
+        "_acks", "_bulk", "_choked", "_clear", "_half_closes", "_linger", "_resting", "_socket",
         "_timer", "eof", "fd", "lost", "on_data", "on_lost", "peer", "wire",
     )  # fmt: skip
 
@@ -102,8 +102,8 @@ class Leg(asyncio.BufferedProtocol, asyncio.Protocol):
         self.fd = -1
         """Its descriptor."""
         self._bulk = False
-        self._behind = True
-        """Something may wait to be written to the socket, or there is none that takes bytes."""
+        self._clear = False
+        """Nothing waits to be written to the socket: what comes may be written past it."""
 
     def attach(self, wire: Wire) -> None:
         """Use `wire`; reading waits for the join."""
@@ -183,23 +183,23 @@ class Leg(asyncio.BufferedProtocol, asyncio.Protocol):
     def takes_now(self) -> bool:
         """Whether the wire is a bare socket to which nothing waits to be written."""
         sock = self._socket
-        if self._behind and sock is not None and not self.lost:
-            self._behind = sock.is_closing() or sock.get_write_buffer_size() > 0
-        return not self._behind
+        if not self._clear and sock is not None and not self.lost:
+            self._clear = not sock.is_closing() and not sock.get_write_buffer_size()
+        return self._clear
 
     def send(self, data: bytes | memoryview) -> None:
         """Write bytes to the wire, without a copy if its socket takes them now."""
         if self.wire is None or self.lost:
             return
         done = 0
-        if not self._behind or self.takes_now:
+        if self._clear or self.takes_now:
             try:
                 done = os.write(self.fd, data)
             except OSError:
                 done = 0  # full, or broken: then its transport finds out, too
             if done == len(data):
                 return
-        self._behind = True
+        self._clear = False
         self.wire.write(bytes(data[done:]))
 
     def eof_received(self) -> bool:
@@ -224,7 +224,7 @@ class Leg(asyncio.BufferedProtocol, asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         if self.lost:
             return
-        self.lost = self._behind = True
+        self.lost, self._clear = True, False
         for timer in (self._timer, self._resting):
             if timer is not None:
                 timer.cancel()
@@ -237,7 +237,7 @@ class Leg(asyncio.BufferedProtocol, asyncio.Protocol):
         """Deliver what was taken within the linger time, then close."""
         if self.lost or self.wire is None:
             return
-        self._behind = True
+        self._clear = False
         self.wire.close()
         if self._timer is None and not self.lost:
             self._timer = asyncio.get_running_loop().call_later(self._linger, self.abort)
@@ -245,7 +245,7 @@ class Leg(asyncio.BufferedProtocol, asyncio.Protocol):
     def abort(self) -> None:
         """Close at once, dropping what was not delivered."""
         if not self.lost and self.wire is not None:
-            self._behind = True
+            self._clear = False
             self.wire.abort()
 
 

@@ -74,11 +74,11 @@ class PacketConnection(SSHConnection):
             if not depth:
                 outbox.flush()
 
-    def taken_alone(self, data: bytes) -> bool:
-        """Deal with a read that is exactly one packet: who waits for each answer sends such.
+    def take_alone(self, data: bytes) -> bool:
+        """Deal with a read that is exactly one packet; False leaves it to `data_received`.
 
-        `data_received` does the same, for every read, in more steps, each of which delays the
-        answer.
+        Who waits for each answer sends such, and each of the steps that this spares would delay
+        the answer.
         """
         cipher = self._recv_encryption
         if self._inpbuf or not isinstance(cipher, PacketCipher):

@@ -28,7 +28,7 @@ from uptui.protocol.host_api import Client, LogEntry, Pending
 from uptui.protocol.names import Fingerprint, RouteName, Way
 
 HOST = Fingerprint("SHA256:host")
-PATIENCE = 20.0
+PATIENCE = 60.0
 """Seconds within which anything expected must have happened."""
 
 

@@ -463,6 +463,16 @@ async def test_few_wait_per_source(stand: Stand) -> None:
     assert (result.status, "from your address" in result.err) == (REFUSED, True)
 
 
+async def test_who_waits_at_the_door_is_not_present(stand: Stand) -> None:
+    waiting = await stand.spawn(*stand.argv(stand.key("a"), "cat"))
+    [request] = await stand.pending(1)
+    assert stand.reception.presences() == []
+    stand.desk.approve(request.id, Approve())
+    await stand.clients(1)
+    await eventually(lambda: [p.busy for p in stand.reception.presences()] == [True], "the command")
+    await waiting.communicate(b"")
+
+
 async def test_an_unused_share_stops_itself_and_a_used_one_does_not(open_stand: Open) -> None:
     stand = await open_stand(ShareSettings(rules=Rules(stop_unused=2.0, stop_idle=2.0)))
     authorize(stand)

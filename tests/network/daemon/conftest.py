@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-PATIENCE = 30.0
+PATIENCE = 60.0
 
 
 def eventually(holds: Callable[[], Any], what: str, patience: float = PATIENCE) -> Any:

@@ -3,6 +3,7 @@
 import os
 import signal
 import subprocess
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -38,12 +39,19 @@ def test_nearly_everything_works_without_proc_and_dev(machine: Machine) -> None:
     assert (machine.folder / "copied").read_text() == (machine.folder / "key.pub").read_text()
 
 
-def buries_orphans(machine: Machine, string: str) -> str:
+def buries_orphans(
+    machine: Machine, string: str, meanwhile: Callable[[], object] = lambda: None
+) -> str:
     """Leave one to the first process and wait until it is gone; the command line of that."""
+
+    def buried() -> bool:
+        meanwhile()
+        return "defunct" not in machine.ssh(string, "ps ax").stdout
+
     orphan = "(sleep 0.1 &); sleep 0.5"
     first = machine.ssh(string, f"tr '\\0' ' ' < /proc/1/cmdline; {orphan}; ps ax").stdout
     assert "defunct" in first
-    eventually(lambda: "defunct" not in machine.ssh(string, "ps ax").stdout, "orphans are buried")
+    eventually(buried, "orphans are buried")
     return first.splitlines()[0]
 
 
@@ -58,7 +66,8 @@ def test_the_interface_as_the_first_process_buries_orphans(machine: Machine) -> 
     machine.under = ALONE
     terminal = Terminal(machine, "--authorized-keys", machine.key, "--unknown", "deny")
     eventually(lambda: terminal.shows(b"ssh -p"), "the TUI shows the string")
-    line = buries_orphans(machine, machine.url()["strings"]["ssh-port"])
+    string = machine.url()["strings"]["ssh-port"]
+    line = buries_orphans(machine, string, lambda: terminal.shows(b""))
     assert f"-m uptui --authorized-keys {machine.key}" in line
     terminal.tear_away()
 

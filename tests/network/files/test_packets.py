@@ -12,7 +12,7 @@ import pytest
 from tests.network.files.host import Running
 from uptui.host.ssh.sftp.wire import Kind, Status
 
-DEADLINE = 20.0
+DEADLINE = 60.0
 
 
 def text(value: bytes) -> bytes:

@@ -14,7 +14,7 @@ import pytest
 from tests.network.files.host import Running
 from uptui.core.roles import DEVELOPER, Capability
 
-DEADLINE = 20.0
+DEADLINE = 60.0
 BULK = 20_000_003
 
 Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -122,6 +122,16 @@ async def test_local_forward_reaches_localhost_on_either_family(box: Running, ho
     assert (forward.direction, forward.target) == ("local", f"localhost:{target}")
     assert (forward.connections, forward.total_connections) == (0, 1)
     assert (forward.received, forward.sent) == (BULK, BULK)
+
+
+async def test_who_has_a_tunnel_open_is_at_work(box: Running) -> None:
+    port = free_port()
+    async with serving(echo) as target, ssh(box, "-L", f"{port}:localhost:{target}"):
+        _, writer = await dial(port)
+        guest = box.gate.guests[0]
+        await until(lambda: guest.presence().busy)
+        writer.close()
+        await until(lambda: not guest.presence().busy)
 
 
 async def test_half_close(box: Running) -> None:

@@ -13,7 +13,7 @@ from tests.network.display import PROTOCOL, SHOWN, cookie_file, x_server
 from tests.network.files.host import Running, running
 from uptui.core.roles import DEVELOPER, Capability
 
-DEADLINE = 20.0
+DEADLINE = 60.0
 WITHOUT = replace(
     DEVELOPER,
     name="none",

@@ -19,7 +19,7 @@ from uptui.protocol.names import RouteKind, RouteName, StreamId
 from uptui.protocol.sshsig import sign
 from uptui.relay.settings import Address
 
-DEADLINE = 10.0
+DEADLINE = 40.0
 Serve = Callable[[control.Dial, socket.socket], Coroutine[None, None, None]]
 Message = TypeVar("Message", bound=control.FromRelay)
 

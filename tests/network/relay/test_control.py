@@ -74,6 +74,7 @@ async def test_a_store_that_fails_refuses_hosts_for_now(relay: Relay, host: Stan
             f"ws://{relay.addresses.http}{control.PATH}",
             additional_headers={"Authorization": f"Bearer {bearer}"},
             proxy=None,
+            open_timeout=60,
         )
     assert caught.value.response.status_code == 503
     assert caught.value.response.headers["retry-after"] == "5"

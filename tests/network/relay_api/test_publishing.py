@@ -168,6 +168,9 @@ async def test_who_has_used_up_a_month_is_found_among_many(database: Database) -
     assert await desk.policy.spent(hosts[2:]) == {"account:big", "account:usual"}
     assert await desk.policy.spent([]) == frozenset()
     assert await Desk(database).policy.spent(hosts) == {"account:big"}
+    nearly_none = Desk(database, Quotas(max_bytes_per_month=10**20))
+    assert await nearly_none.policy.spent(hosts) == {"account:big"}
+    assert await nearly_none.policy.spent(hosts[:2]) == frozenset()
     desk.clock.now += 32 * 86400
     assert await desk.policy.spent(hosts) == frozenset()
 

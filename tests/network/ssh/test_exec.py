@@ -325,7 +325,7 @@ async def test_bytes_are_counted_for_the_guest(served: Served) -> None:
     assert len(served.gate.gone) == 1
 
 
-async def test_who_runs_a_command_or_a_transfer_is_at_work(served: Served, tmp_path: Path) -> None:
+async def test_who_runs_a_command_is_at_work(served: Served) -> None:
     """What merely is connected, or has a shell open and types nothing, is not."""
     async with await connect(served) as client:
         await until(lambda: served.gate.guests != [])

@@ -9,7 +9,7 @@ from uptui.host.pty import Size
 from uptui.host.spawn import ExitStatus, Program
 from uptui.host.terminal.emulator import Emulator
 
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0
 
 
 class Person:

@@ -76,7 +76,7 @@ class PtyRunner:
             on_full=session.hold_input,
             on_room=session.take_input,
         )
-        self.data_received = self._pty.write
+        self.data_received = self._pty.write  # not a method: each key would pass one call more
         if session.paused:
             self._pty.pause()
 

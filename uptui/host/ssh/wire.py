@@ -178,7 +178,7 @@ class Wire(PacketConnection, SSHServerConnection):
             self._quick_acks -= 1
             self._socket.setsockopt(socket.IPPROTO_TCP, _QUICKACK, 1)
         PACE.asked(len(data))
-        if not self.taken_alone(data):
+        if not self.take_alone(data):
             super().data_received(data, datatype)
 
     @property

@@ -76,11 +76,10 @@ async def page(connection: AsyncConnection, after: str, limit: int) -> list[Acco
     return [_account(row) for row in await connection.execute(query)]
 
 
-async def byte_limits(connection: AsyncConnection) -> dict[str, int]:
-    """Bytes a month of each account that has a limit of its own."""
-    most = accounts.c.max_bytes_per_month
-    query = select(accounts.c.name, most).where(most.is_not(None))
-    return {row[0]: row[1] for row in await connection.execute(query)}
+async def limited_in_bytes(connection: AsyncConnection) -> dict[str, AccountRecord]:
+    """The accounts, by name, that have a limit of their own to what they move in a month."""
+    query = select(accounts).where(accounts.c.max_bytes_per_month.is_not(None))
+    return {row.name: _account(row) for row in await connection.execute(query)}
 
 
 async def put(connection: AsyncConnection, record: AccountRecord) -> None:

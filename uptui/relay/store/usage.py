@@ -3,12 +3,16 @@
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from typing import Final
 
 from sqlalchemy import delete, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from uptui.relay.store.tables import usage
+
+MOST: Final = 2**63 - 1
+"""The largest number that a database has a place for."""
 
 
 @dataclass(frozen=True)
@@ -45,10 +49,11 @@ async def of(connection: AsyncConnection, subject: str, month: str) -> Usage:
     return Usage() if row is None else Usage(row.received, row.sent, row.streams)
 
 
-async def heavy(connection: AsyncConnection, month: str, least: int) -> dict[str, int]:
-    """The subjects that have moved at least so many bytes, and how many, both ways together."""
+async def moved_at_least(connection: AsyncConnection, month: str, size: int) -> dict[str, int]:
+    """Bytes, both ways together, of the subjects that have moved so many or more."""
     moved = usage.c.received + usage.c.sent
-    query = select(usage.c.subject, moved).where(usage.c.month == month, moved >= least)
+    within = usage.c.month == month, moved >= min(size, MOST)
+    query = select(usage.c.subject, moved).where(*within)
     return {row[0]: row[1] for row in await connection.execute(query)}
 
 
