@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from benchmarks import forwards, latency, sessions, shared_terminal, storms, transfer
-from benchmarks.measure import HEADER, Row
+from benchmarks.measure import HEADER, STEAL, Row
 from benchmarks.rig import Rig, rig
 
 NOTES = """\
@@ -57,6 +57,7 @@ def main() -> None:
             for row in part(at):
                 print(row.markdown(), flush=True)
                 lines.append(row.markdown())
+    print(f"\n{STEAL.sentence()}")
     if options.keep:
         command = (
             f"python -m benchmarks --rounds {options.rounds} --megabytes {options.megabytes} --keep"
@@ -66,7 +67,9 @@ def main() -> None:
         TABLE.write_text(
             "# Benchmarks\n\nA real OpenSSH client; a real sshd reached directly against our host "
             "reached through our\nrelay's direct port, both on loopback, in turns. Medians.\n\n"
-            f"Made by `{command}` on {about}.\n\n" + "\n".join(lines) + f"\n\n{NOTES}"
+            f"Made by `{command}` on {about}.\n{STEAL.sentence()}\n\n"
+            + "\n".join(lines)
+            + f"\n\n{NOTES}"
         )
 
 

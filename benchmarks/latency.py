@@ -9,9 +9,10 @@ import subprocess
 import time
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
-from benchmarks.measure import Row, interleaved, timed
+from benchmarks.measure import Row, interleaved, interleaved_many, timed
 from benchmarks.rig import Rig, Target
 
 KEYS = 400
@@ -116,15 +117,8 @@ def _percentiles(samples: list[float]) -> tuple[float, float]:
 def echo(rig: Rig, rounds: int, bulk: Path) -> Iterator[Row]:
     """Key echo p50 and p99, idle and while a bulk download runs beside it, and that download."""
     for state in ("idle", "during a bulk download"):
-        results: dict[str, list[tuple[float, ...]]] = {"sshd": [], "port": []}
-        for _ in range(rounds):
-            for target in rig.targets:
-                took = _echoes_idle(target) if state == "idle" else _echoes_loaded(target, bulk)
-                results[target.name].append(took)
-        medians = {
-            name: [statistics.median(values) for values in zip(*samples, strict=True)]
-            for name, samples in results.items()
-        }
+        run = _echoes_idle if state == "idle" else partial(_echoes_loaded, bulk)
+        medians = interleaved_many(rig.targets, rounds, run)
         limits = ("<= 0.5 ms", "<= 4 ms") if state == "idle" else ("<= 1 ms", "<= 6 ms")
         for index, (name, wanted) in enumerate(zip(("p50", "p99"), limits, strict=True)):
             sshd, port = medians["sshd"][index], medians["port"][index]
@@ -144,7 +138,7 @@ def _written(pid: int) -> int:
     return next(int(line.split()[1]) for line in lines if line.startswith("wchar:"))
 
 
-def _echoes_loaded(target: Target, bulk: Path) -> tuple[float, ...]:
+def _echoes_loaded(bulk: Path, target: Target) -> tuple[float, ...]:
     """p50, p99 and the MB/s of a download that runs meanwhile."""
     argv = target.ssh(f"while cat {bulk}; do :; done")
     load = subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
