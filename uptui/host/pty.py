@@ -78,6 +78,9 @@ class Pty:
             os.close(slave)
         self._source = Source(self._master, on_output, self._ended)
         self._input = Drain(os.dup(self._master), on_full=on_full, on_room=on_room)
+        self._held = os.dup(self._master)
+        """Holds the terminal open until the program has ended: who has let go of it and still has
+        something to do would otherwise be hung up on, and not end as it wants (as sshd does)."""
         self._status: ExitStatus | None = None
         self._draining = False
 
@@ -130,8 +133,7 @@ class Pty:
         """
         self.signal(signal.SIGHUP)
         self._child.signal_group(signal.SIGHUP)
-        self._source.close()
-        self._input.close()
+        self._close()
         self._settle()
 
     async def wait(self) -> ExitStatus:
@@ -141,6 +143,13 @@ class Pty:
     def _ended(self) -> None:
         self._input.close()
         self._settle()
+
+    def _close(self) -> None:
+        self._source.close()
+        self._input.close()
+        if self._held >= 0:
+            os.close(self._held)
+            self._held = -1
 
     def _child_exited(self, status: ExitStatus) -> None:
         self._status = status
@@ -162,8 +171,7 @@ class Pty:
             self._draining = False
             if self._source.paused and not self._source.closed:
                 return
-        self._source.close()
-        self._input.close()
+        self._close()
         self._exited.set_result(self._status)
         self._on_exit(self._status)
 

@@ -93,6 +93,11 @@ async def test_pty_for_a_command(bash: Served) -> None:
     assert result.out.startswith(b"/dev/pts/")
 
 
+async def test_who_lets_go_of_the_terminal_is_not_hung_up_on(bash: Served) -> None:
+    letting_go = "exec <&- >&- 2>&-; sleep 0.3; exit 7"
+    assert (await bash.ssh("-tt", "--", letting_go, stdin=None)).status == 7
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may give a terminal to another group")
 async def test_the_terminal_is_open_to_write_and_wall(bash: Served) -> None:
     result = await bash.ssh("-tt", "--", "stat -c '%G %a' $(tty)", stdin=None)

@@ -45,6 +45,10 @@ async def shows(tty: Tty, text: str) -> None:
     await until(lambda: text in tty.text, lambda: f"{text!r} in:\n{tty.text}")
 
 
+async def ends(tty: Tty, status: ExitStatus) -> None:
+    await until(lambda: tty.status == status, lambda: f"{tty.status}, not {status}:\n{tty.text}")
+
+
 async def test_pair_and_viewer_share_one_terminal(house: House, clients: Clients) -> None:
     served = await house.serve(terminals := house.terminals())
     served.gate.grant = Grant("ann", PAIR)
@@ -79,7 +83,7 @@ async def test_landing_sends_a_developer_to_the_shared_terminal(
     [terminal] = terminals.snapshot()
     assert (terminal.kind, terminal.command, terminal.columns) == ("shared", "cat -A", 100)
     dev.type("\x04")
-    await until(lambda: dev.status == ExitStatus(code=0))
+    await ends(dev, ExitStatus(code=0))
     again = clients.ssh(served)
     await until(lambda: again.status)
     assert "shared command has ended" in again.text
@@ -127,7 +131,7 @@ async def test_a_lost_client_finds_its_shell_again(house: House, clients: Client
     second.type(":q!\r")
     await shows(second, "before")
     second.type("exit 4\r")
-    await until(lambda: second.status == ExitStatus(code=4))
+    await ends(second, ExitStatus(code=4))
     assert [event for event, _ in house.notes] == ["shell.kept", "shell.resumed"]
 
 
