@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Set up everything and run a task: `python3 dev.py run` or `python3 dev.py test`.
+"""Set up everything and run a task: `python3 dev.py run`, `test`, `check`, `faults`, `clients` or
+`audit`.
 
 Needs only Python >= 3.11. Makes `.venv` beside this file and installs what uv.lock pins.
 """
@@ -15,9 +16,14 @@ ROOT = Path(__file__).resolve().parent
 VENV = ROOT / ".venv"
 TOOLS = ROOT / ".venv-tools"
 UV = "uv>=0.9,<1"
-PARALLEL = "3"
-"""Test processes: the tests wait for real programs more than they compute."""
+PIP_AUDIT = "pip-audit>=2.10,<3"
+BLACK_HOLES = "tests/network/isolated/test_black_hole.py"
+PARALLEL = ["-n", "3", "--dist", "loadfile", "-m", "not alone"]
+"""Three test processes: the tests wait for real programs more than they compute."""
+ALONE = ["-m", "alone"]
+"""What measures how an honest session fares beside an attack has the machine to itself."""
 DEBIAN_PACKAGES = ROOT / "tests" / "debian-packages.txt"
+CLIENT_PACKAGES = ROOT / "tests" / "clients" / "debian-packages.txt"
 
 
 def _say(text: str) -> None:
@@ -49,11 +55,12 @@ def _sync(*groups: str) -> None:
     subprocess.run(command, cwd=ROOT, env=environment, check=True)
 
 
-def _debian_packages() -> None:
+def _debian_packages(*further: Path) -> None:
     """Install the real clients and servers that the tests drive, when this is a Debian as root."""
     wanted = [
         line.strip()
-        for line in DEBIAN_PACKAGES.read_text().splitlines()
+        for file in (DEBIAN_PACKAGES, *further)
+        for line in file.read_text().splitlines()
         if line.strip() and not line.startswith("#")
     ]
     known = subprocess.run(
@@ -109,16 +116,58 @@ def check(_arguments: list[str]) -> int:
 
 
 def test(arguments: list[str]) -> int:
-    """Install what the tests need, check the sources, run every test."""
+    """Install what the tests need, check the sources, run every test; `unit` is the fast ring."""
+    if arguments == ["unit"]:
+        _sync("--all-groups")
+        return _in_venv("pytest", "-q", "-n", "2", "--dist", "loadfile", "tests/unit")
     _debian_packages()
     _sync("--all-groups")
     _node_packages()
     if not arguments and (failed := check([])):
         return failed
-    return _in_venv("pytest", *(arguments or ["-n", PARALLEL, "--dist", "loadfile"]))
+    if arguments:
+        return _in_venv("pytest", *arguments)
+    return max(_in_venv("pytest", *ring) for ring in (PARALLEL, ALONE))
 
 
-TASKS = {"run": run, "check": check, "test": test}
+def faults(arguments: list[str]) -> int:
+    """Every fault at full length, about ten minutes; writes the table of docs/reliability.md."""
+    _debian_packages()
+    _sync("--all-groups")
+    os.environ["UPTUI_FAULTS"] = "whole"
+    return _in_venv("pytest", *(arguments or ["tests/faults", BLACK_HOLES]))
+
+
+def clients(arguments: list[str]) -> int:
+    """Every family of clients, also those that CI does not install."""
+    _debian_packages(CLIENT_PACKAGES)
+    _sync("--all-groups")
+    os.environ["UPTUI_CLIENTS"] = "whole"
+    return _in_venv("pytest", *(arguments or ["tests/clients"]))
+
+
+def audit(arguments: list[str]) -> int:
+    """Write dist/sbom.cdx.json, and ask PyPI for known vulnerabilities of what uv.lock pins."""
+    dist = ROOT / "dist"
+    dist.mkdir(exist_ok=True)
+    locked = ["export", "--frozen", "--quiet", "--no-dev", "--all-extras", "--no-emit-project"]
+    sbom, pins = dist / "sbom.cdx.json", dist / "pins.txt"
+    for form, file in (("cyclonedx1.5", sbom), ("requirements.txt", pins)):
+        command = [*_uv(), *locked, "--format", form, "--output-file", str(file)]
+        subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
+    _say(f"the bill of materials is {sbom.relative_to(ROOT)}")
+    command = [*_uv(), "tool", "run", PIP_AUDIT, "--strict", "--disable-pip", "-r", str(pins)]
+    return subprocess.run([*command, *arguments], cwd=ROOT, check=False).returncode
+
+
+TASKS = {
+    "run": run,
+    "check": check,
+    "test": test,
+    "faults": faults,
+    "clients": clients,
+    "audit": audit,
+}
 
 
 def main() -> int:

@@ -14,10 +14,10 @@ NOTES = """\
 The clients of the small files ask and wait for each answer, four or more times a file, so theirs is
 the row of the SFTP request. On loopback most of that time is the kernel's waking up of one process
 after the other, of which the relay needs twice as many as sshd; host and relay poll for so short
-waits (`uptui/polling.py`). Over a network whose round trip is longer neither shows. So these rows
-differ most from machine to machine: where waking up is dear we are ahead of sshd, where it is cheap
-and the processor slow, Python's own time shows. Measure with an optimised build of Python, as
-Debian's is; one that pyenv has compiled takes a tenth longer for each answer.
+waits (`uptui/runtime/busy_poll.py`). Over a network whose round trip is longer neither shows. So
+these rows differ most from machine to machine: where waking up is dear we are ahead of sshd, where
+it is cheap and the processor slow, Python's own time shows. Measure with an optimised build of
+Python, as Debian's is; one that pyenv has compiled takes a tenth longer for each answer.
 
 On a virtual machine two runs of one day differ by a tenth, in the rows of bulk by more: clients,
 relay and server share two processors and their caches with other guests. The rows that are closest

@@ -155,11 +155,12 @@ class Helper:
 
 
 def invite(rig: Rig) -> str:
-    """A name by which anybody lands at the shared terminal to type."""
+    """A user name by which anybody lands at the shared terminal to type."""
     argv = [sys.executable, "-m", "uptui", "invite", "everybody", "--role", "pair", "--json"]
     argv += ["--landing", "shared", "--uses", str(VIEWERS), "--any-key"]
     answer = subprocess.run(argv, env=rig.environment, capture_output=True, text=True, check=True)
-    return str(msgspec.json.decode(answer.stdout)["route"])
+    string = str(msgspec.json.decode(answer.stdout)["strings"]["ssh-port"])
+    return string.rsplit(maxsplit=1)[-1].partition("@")[0]
 
 
 def shared(rig: Rig) -> Iterator[Row]:

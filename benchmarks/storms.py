@@ -27,6 +27,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from benchmarks.measure import Row, cpu_seconds
 from benchmarks.rig import free_port, wait_for_port
 from uptui.protocol import control, stream
+from uptui.protocol.login import Origin, Statement
 from uptui.protocol.names import new_token
 from uptui.protocol.sshsig import sign
 
@@ -126,13 +127,19 @@ class _Crowd:
         async with httpx.AsyncClient(base_url=url, transport=transport, timeout=60) as client:
             asked = await client.post("/v1/challenges", json={"identity": public})
             challenge = asked.raise_for_status().json()
+            said = Statement(challenge["nonce"], Origin.parse(url), b"")
             signature = sign(
                 challenge["namespace"],
-                challenge["nonce"].encode(),
+                said.signed(),
                 key.public_data,
                 lambda data: key.sign(data, b"ssh-ed25519"),
             )
-            proof = {"identity": public, "nonce": challenge["nonce"], "signature": signature}
+            proof = {
+                "identity": public,
+                "nonce": challenge["nonce"],
+                "origin": str(said.origin),
+                "signature": signature,
+            }
             answer = await client.post("/v1/credentials", json=proof)
             return str(answer.raise_for_status().json()["access_token"]), public
 

@@ -5,8 +5,10 @@ import signal
 import sys
 from typing import Final
 
+from uptui.runtime import inheritance
+from uptui.runtime.terminal_watch import SIGNALLED
+
 FIRST_PROCESS: Final = 1
-SIGNALLED: Final = 128
 
 
 def _end(number: int, _frame: object) -> None:
@@ -19,6 +21,7 @@ def main() -> None:
         # The kernel drops what the first process of a container does not handle: a container that
         # is stopped while it starts would otherwise wait to be killed.
         signal.signal(signal.SIGTERM, _end)
+    inheritance.settle()
     from uptui.cli import run
 
     sys.exit(run(sys.argv[1:]))

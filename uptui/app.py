@@ -5,7 +5,6 @@ It draws what `events()` says, and every act is a call of the host API. Quitting
 
 import asyncio
 import os
-import subprocess
 import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
@@ -21,14 +20,17 @@ from textual.css.query import NoMatches
 from textual.screen import Screen
 
 from uptui.errors import UptuiError
-from uptui.orphans import Orphans
 from uptui.paths import Places
 from uptui.protocol.host_api import Snapshot
 from uptui.protocol.names import ClientId
+from uptui.protocol.terminal import SHARED_ID
+from uptui.runtime.foreground import run_here
+from uptui.runtime.reaper import Orphans
 from uptui.screens import commands, theme
-from uptui.screens.acts import Acts
+from uptui.screens.actions import Actions
 from uptui.screens.base import HostScreen
-from uptui.screens.desk import Desk, Takes
+from uptui.screens.driver import Driver
+from uptui.screens.host_calls import HostCalls, Takes
 from uptui.widgets import glyphs
 from uptui.widgets.glyphs import Glyphs
 from uptui.widgets.view import View
@@ -42,13 +44,13 @@ RETRY_SECONDS: Final = 1.0
 """Between two tries to reach a lost daemon."""
 
 
-def _main_screen(place: str, acts: Acts) -> HostScreen:
+def _main_screen(place: str, actions: Actions) -> HostScreen:
     """The screen of that name; its module is loaded when it is first shown."""
     match place:
         case "invites":
-            from uptui.screens.invites import Invites as Chosen
+            from uptui.screens.invites import InvitesScreen as Chosen
         case "relay":
-            from uptui.screens.relay import Relay as Chosen
+            from uptui.screens.relay import RelayScreen as Chosen
         case "ports":
             from uptui.screens.ports import Ports as Chosen
         case "clients":
@@ -56,10 +58,10 @@ def _main_screen(place: str, acts: Acts) -> HostScreen:
         case "log":
             from uptui.screens.log import Log as Chosen
         case "settings":
-            from uptui.screens.settings import Settings as Chosen
+            from uptui.screens.settings import SettingsScreen as Chosen
         case _:
             from uptui.screens.dashboard import Dashboard as Chosen
-    return Chosen(acts)
+    return Chosen(actions)
 
 
 def _palette() -> type[Provider]:
@@ -102,20 +104,20 @@ class UptuiApp(App[None]):
         *,
         keymap: Mapping[str, str] | None = None,
         places: Places | None = None,
-        join: Callable[[], None] | None = None,
+        join: Callable[[str], None] | None = None,
         looks: Looks = DEFAULT_LOOKS,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        super().__init__()
+        super().__init__(driver_class=Driver)
         self._clock = clock
         self._places = places
         self._join = join
         self._heard: set[str] = set()
         self._reveal_until = 0.0
         view = View(now=clock(), glyphs=looks.signs(), private=looks.private)
-        self.acts = Acts.at(Desk(self, connect, view, self))
+        self.actions = Actions.at(HostCalls(self, connect, view, self))
         for place in ("dashboard", "invites", "relay", "ports", "clients", "log", "settings"):
-            self.add_mode(place, partial(_main_screen, place, self.acts))  # pyright: ignore[reportUnknownMemberType]
+            self.add_mode(place, partial(_main_screen, place, self.actions))  # pyright: ignore[reportUnknownMemberType]
         self.register_theme(theme.UPTUI)
         known = looks.theme in self.available_themes
         self.theme = looks.theme if looks.theme and known else theme.UPTUI.name
@@ -138,7 +140,7 @@ class UptuiApp(App[None]):
     @property
     def view(self) -> View:
         """What the screens draw now."""
-        return self.acts.desk.view
+        return self.actions.calls.view
 
     def on_mount(self) -> None:
         self.switch_mode("dashboard")
@@ -153,7 +155,7 @@ class UptuiApp(App[None]):
 
     def change(self, **changes: Any) -> None:
         """Make a new view and hand it to every screen of the stack."""
-        self.acts.desk.view = replace(self.view, **changes)
+        self.actions.calls.view = replace(self.view, **changes)
         for screen in self.screen_stack:
             if isinstance(screen, Takes) and screen.is_mounted:
                 with suppress(NoMatches):  # a screen that is being taken down has lost its parts
@@ -163,7 +165,7 @@ class UptuiApp(App[None]):
         while True:
             why = "the daemon has stopped"
             try:
-                async for event in self.acts.desk.client.events():
+                async for event in self.actions.calls.client.events():
                     if isinstance(event, Snapshot):
                         self.received(event)
             except UptuiError as error:
@@ -182,7 +184,7 @@ class UptuiApp(App[None]):
         self.change(now=self._clock(), snapshot=snapshot, lost_since=None, lost_why="")
 
     def action_act(self, name: str) -> None:
-        self.acts.desk.start(commands.ACTS[name](self.acts))
+        self.actions.calls.start(commands.ACTS[name](self.actions))
 
     def action_go(self, place: str) -> None:
         self.go(place)
@@ -195,7 +197,7 @@ class UptuiApp(App[None]):
         """Show one client in full, over the current screen."""
         from uptui.screens.client_detail import ClientDetail
 
-        self.push_screen(ClientDetail(self.acts, ClientId(client_id)))
+        self.push_screen(ClientDetail(self.actions, ClientId(client_id)))
 
     def action_help(self) -> None:
         keys: dict[str, list[str]] = {}
@@ -204,7 +206,7 @@ class UptuiApp(App[None]):
                 display = self.get_key_display(active.binding)
                 keys.setdefault(active.binding.description, []).append(display)
         listed = [(" ".join(displays), what) for what, displays in keys.items()]
-        self.acts.desk.start(self._help(listed))
+        self.actions.calls.start(self._help(listed))
 
     async def _help(self, keys: list[tuple[str, str]]) -> None:
         from uptui.screens.help import Help, HelpText, diagnostics
@@ -220,9 +222,9 @@ class UptuiApp(App[None]):
                 ("socket", str(places.api_socket)),
             ]
         )
-        if await self.acts.desk.ask(Help(keys, HelpText(files))) == "diagnostics":
+        if await self.actions.calls.ask(Help(keys, HelpText(files))) == "diagnostics":
             text = "\n".join(diagnostics(self.view))
-            await self.acts.copying.texts("Diagnostics", {"diagnostics": text})
+            await self.actions.copying.texts("Diagnostics", {"diagnostics": text})
 
     def action_reveal(self) -> None:
         self._reveal_until = self._clock() + REVEAL_SECONDS
@@ -234,27 +236,27 @@ class UptuiApp(App[None]):
     def action_join_terminal(self) -> None:
         self.join_terminal()
 
-    def join_terminal(self) -> None:
-        """Give the terminal to the shared one until it is left with ^]."""
+    def join_terminal(self, terminal: str = SHARED_ID) -> None:
+        """Give the terminal to one of the host's until it is left with ^]."""
         if self._join is None:
-            self.acts.desk.complain("This host shares no terminal.")
+            self.actions.calls.complain("This host shares no terminal.")
             return
         with self.suspend():
-            self._join()
+            self._join(terminal)
         self.refresh(layout=True)
 
     def action_shell(self) -> None:
         with self.suspend():
-            subprocess.run([os.environ.get("SHELL") or "/bin/sh"], check=False)
+            run_here([os.environ.get("SHELL") or "/bin/sh"])
         self.refresh(layout=True)
 
     def action_save_picture(self) -> None:
         try:
             path = self.save_screenshot()
         except OSError as error:
-            self.acts.desk.complain(f"The screenshot cannot be written: {error}")
+            self.actions.calls.complain(f"The screenshot cannot be written: {error}")
             return
-        self.acts.desk.say(f"Screenshot: {Path(path).absolute()}")
+        self.actions.calls.say(f"Screenshot: {Path(path).absolute()}")
 
     async def action_quit(self) -> None:
         self.action_detach()
@@ -269,10 +271,10 @@ def run(
     *,
     keymap: Mapping[str, str] | None = None,
     places: Places | None = None,
-    join: Callable[[], None] | None = None,
+    join: Callable[[str], None] | None = None,
     looks: Looks = DEFAULT_LOOKS,
 ) -> int:
-    """Show the TUI until it is left; the exit code of the process.
+    """Show the TUI until it is left or its terminal is gone; the exit code of the process.
 
     `connect` makes the client of the host API once the first frame is drawn. `keymap` maps command
     ids to keys, `places` are the paths that help names, and `join` takes the terminal over for the

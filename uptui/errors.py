@@ -10,6 +10,7 @@ UptuiError                  anything we raise on purpose; `str()` names what, wh
 │   ├── RelayUnreachableError   DNS, TCP, TLS or proxy failure: worth retrying
 │   ├── NotARelayError          something answers there, but it is not a uptui relay
 │   └── RelayRefusedError       the relay said no: `code` says which no
+├── EndedError              the terminal is gone, or a signal told us to end
 ├── RefusedError            a client may not do this; the message is shown to that client
 └── ApiError                the host API refused a call; `status`, `title`, `detail`
 """
@@ -68,6 +69,14 @@ class RelayRefusedError(RelayError):
         super().__init__(message)
         self.code = code
         self.retry_after = retry_after
+
+
+class EndedError(UptuiError):
+    """Nobody sees what is shown any more; `code` is the exit code for that."""
+
+    def __init__(self, code: int) -> None:
+        super().__init__("the terminal is gone, or a signal told us to end")
+        self.code = code
 
 
 class RefusedError(UptuiError):

@@ -28,6 +28,9 @@ class Places:
     config_file: Path
     state_dir: Path
     runtime_dir: Path
+    private: tuple[Path, ...] = ()
+    """Directories and files that are ours alone; where no variable moves them, those of every
+    instance and of a relay."""
 
     @property
     def api_socket(self) -> Path:
@@ -94,8 +97,16 @@ def relay_state_dir() -> Path:
 def places(name: str = DEFAULT_NAME) -> Places:
     """The paths of the instance called `name`."""
     state = _override("UPTUI_STATE_DIR") or Path(platformdirs.user_state_dir("uptui"))
-    runtime = _runtime_base(state) / name
+    base = _runtime_base(state)
+    runtime = base / name
     if len(os.fsencode(runtime / "api.sock")) > MAX_SOCKET_PATH:
         digest = hashlib.sha256(os.fsencode(runtime)).hexdigest()[:16]
         runtime = Path(tempfile.gettempdir()) / f"uptui-{os.getuid()}-{digest}"
-    return Places(name, config_file(), state / name, runtime)
+    private = {
+        state / name if _override("UPTUI_STATE_DIR") else state,
+        runtime if _override("UPTUI_RUNTIME_DIR") else base,
+        runtime,
+        config_file() if _override("UPTUI_CONFIG_DIR") else config_file().parent,
+        relay_state_dir().parent,
+    }
+    return Places(name, config_file(), state / name, runtime, tuple(sorted(private)))

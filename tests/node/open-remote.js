@@ -33,7 +33,6 @@ function connect (config) {
     client.once('error', reject)
     client.connect({
       readyTimeout: 20000,
-      strictVendor: false,
       hostVerifier: () => true,
       ...config
     })

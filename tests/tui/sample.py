@@ -7,31 +7,30 @@ from typing import Any
 import msgspec
 
 from uptui.client import Event, HostClient
+from uptui.protocol.host_aliases import AliasAvailability, AliasView
 from uptui.protocol.host_api import (
-    Alias,
-    AliasAvailability,
-    Channel,
+    ChannelView,
     Check,
-    Client,
+    ClientView,
     EditPerson,
     Forward,
-    Invite,
+    InviteView,
     JumpWay,
     ListeningPort,
     LogEntry,
     NewInvite,
     Pending,
-    Person,
+    PersonView,
     PlainWay,
     PortWay,
     ReconnectEntry,
-    Relay,
+    RelayView,
     Setting,
     SettingValue,
-    Share,
+    ShareView,
     Snapshot,
     Strings,
-    Terminal,
+    TerminalView,
     Traffic,
     Transfer,
     Ways,
@@ -40,7 +39,8 @@ from uptui.protocol.names import ClientId, Fingerprint, RequestId, RouteName
 
 NOW = 1_780_000_000.0
 TOKEN = RouteName("k7qz2mwv5xhd3ntrb4ycejgfpa")
-INVITE = RouteName("inv-p3rs7kdm2vqx6hzn4wtbyjgcfa")
+INVITE = RouteName("inv-p3rs7kdm2v")
+INVITE_USER = f"{INVITE}-qx6hzn4wtbyjgcfap3rs7kdm2v"
 HOST = Fingerprint("SHA256:q1W8hJ0rX5n3VtZk2mYb7cLd9sFg4pAe6uRiOxTwNQk")
 ALICE = Fingerprint("SHA256:9fKmT3vYq8sWc1ZpL6hXb2nRd5uGj7eAo4iQkxMwVtE")
 BOB = Fingerprint("SHA256:Zp4Lh7uTq2sXm9vKc6nRb1yWd8gFj3eAo5iQkxMwVtM")
@@ -71,9 +71,9 @@ STRINGS = Strings(
 )
 
 
-def client(name: str, number: int, **changes: Any) -> Client:
+def client(name: str, number: int, **changes: Any) -> ClientView:
     """Somebody connected; `changes` replace fields."""
-    one = Client(
+    one = ClientView(
         id=ClientId(f"c{number:05d}"),
         name=name,
         user=name,
@@ -95,8 +95,10 @@ def client(name: str, number: int, **changes: Any) -> Client:
         cipher="aes128-gcm@openssh.com",
         kex="curve25519-sha256",
         channels=[
-            Channel(id=0, kind="exec", detail="bash", opened_at=NOW - 700, received=42, sent=910),
-            Channel(
+            ChannelView(
+                id=0, kind="exec", detail="bash", opened_at=NOW - 700, received=42, sent=910
+            ),
+            ChannelView(
                 id=1, kind="forward-local", detail="127.0.0.1:41235", opened_at=NOW - 690,
                 received=11_900_000, sent=2_900_000,
             ),
@@ -150,22 +152,22 @@ LOG = [
     LogEntry(n=7, at=NOW - 18, level="notice", event="request.waiting", text="alice waits"),
 ]  # fmt: skip
 INVITES = [
-    Invite(
+    InviteView(
         route=INVITE, name="alice", role="developer", landing="shell", uses_left=1, used=0,
         created_at=NOW - 3600, expires_at=NOW + 82_800, bind_first_key=True, bound_to=None,
         state="active",
         strings={
-            "text": f"ssh -p 2222 {INVITE}@relay.example",
-            "ssh": f"ssh -p 2222 {INVITE}@relay.example",
+            "text": f"ssh -p 2222 {INVITE_USER}@relay.example",
+            "ssh": f"ssh -p 2222 {INVITE_USER}@relay.example",
         },
     ),
-    Invite(
-        route=RouteName("inv-" + "b" * 26), name="class", role="viewer", landing="shared",
+    InviteView(
+        route=RouteName("inv-" + "b" * 10), name="class", role="viewer", landing="shared",
         uses_left=None, used=12, created_at=NOW - 90_000, expires_at=None, bind_first_key=False,
         bound_to=None, state="active",
     ),
-    Invite(
-        route=RouteName("inv-" + "c" * 26), name="temp", role="pair", landing="command: htop",
+    InviteView(
+        route=RouteName("inv-" + "c" * 10), name="temp", role="pair", landing="command: htop",
         uses_left=0, used=1, created_at=NOW - 90_000, expires_at=NOW - 60, bind_first_key=True,
         bound_to=BOB, state="used-up",
     ),
@@ -186,13 +188,13 @@ def snapshot(**changes: Any) -> Snapshot:
     """The whole share; `changes` replace fields."""
     whole = Snapshot(
         taken_at=NOW,
-        share=Share(
+        share=ShareView(
             name="default", hostname="container-1", os_user="dev", version="0.1.0", pid=4242,
             started_at=NOW - 900, status="sharing", fingerprint=HOST, alias="demo-box",
             token=TOKEN, token_rotates_at=NOW + 11_520, locked=False, e2e_only=False,
             unknown="ask",
         ),
-        relay=Relay(
+        relay=RelayView(
             url="https://relay.example", embedded=False, status="up", since=NOW - 496,
             rtt_ms=38.2, rtt_history=[float(30 + value) for value in wave(60, 30)],
             transport="tcp", transport_reason="the stream port answers", software="uptui 0.1.0",
@@ -220,17 +222,17 @@ def snapshot(**changes: Any) -> Snapshot:
         ],
         invites=INVITES,
         people=[
-            Person(fingerprint=BOB, key="ssh-ed25519 AAAA", name="bob", role="developer",
+            PersonView(fingerprint=BOB, key="ssh-ed25519 AAAA", name="bob", role="developer",
                    blocked=False, source="authorized_keys", first_seen=NOW - 864_000,
                    last_seen=NOW - 5),
-            Person(fingerprint=Fingerprint("SHA256:" + "m" * 43), key="ssh-ed25519 BBBB",
+            PersonView(fingerprint=Fingerprint("SHA256:" + "m" * 43), key="ssh-ed25519 BBBB",
                    name="mallory", role="viewer", blocked=True, source="approved",
                    first_seen=NOW - 99_000, last_seen=NOW - 98_000),
         ],
         terminals=[
-            Terminal(id="t1", kind="shared", owner="dev", title="vim main.py", command="bash",
+            TerminalView(id="t1", kind="shared", owner="dev", title="vim main.py", command="bash",
                      started_at=NOW - 400, columns=120, rows=40, viewers=3, typists=1),
-            Terminal(id="t2", kind="kept", owner="carol", title="make test", command="bash",
+            TerminalView(id="t2", kind="kept", owner="carol", title="make test", command="bash",
                      started_at=NOW - 9000, columns=80, rows=24, viewers=0, typists=0,
                      detached_at=NOW - 60, ends_at=NOW + 43_100),
         ],
@@ -306,7 +308,7 @@ class SampleClient(HostClient):
     async def lock(self, *, locked: bool = True) -> None:
         self.calls.append(("lock", locked))
 
-    async def invite(self, new: NewInvite) -> Invite:
+    async def invite(self, new: NewInvite) -> InviteView:
         self.calls.append(("invite", new))
         return INVITES[0]
 
@@ -338,11 +340,11 @@ class SampleClient(HostClient):
                   hint="use the direct port", took_ms=3.0),
         ]  # fmt: skip
 
-    async def aliases(self) -> list[Alias]:
+    async def aliases(self) -> list[AliasView]:
         return [
-            Alias(name="demo-box", port=20017, created_at=NOW - 9e5, last_used_at=NOW,
+            AliasView(name="demo-box", port=20017, created_at=NOW - 9e5, last_used_at=NOW,
                   expires_at=NOW + 7_776_000, online=True, serving=True),
-            Alias(name="old-box", port=None, created_at=NOW - 9e6, last_used_at=NOW - 9e5,
+            AliasView(name="old-box", port=None, created_at=NOW - 9e6, last_used_at=NOW - 9e5,
                   expires_at=NOW + 864_000, online=False, serving=False),
         ]  # fmt: skip
 

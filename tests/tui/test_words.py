@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
-from tests.tui.sample import NOW, TOKEN, snapshot
+from tests.tui.sample import INVITE, INVITE_USER, NOW, TOKEN, snapshot
 from uptui.screens.base import size_class
-from uptui.widgets import glyphs, qr, words
+from uptui.widgets import formatting, glyphs, qr
 from uptui.widgets.list_panel import Column, fitting
 from uptui.widgets.status import link_state
 from uptui.widgets.view import View
@@ -23,7 +23,7 @@ from uptui.widgets.view import View
      (999_500, "1.0 MB"), (3.1e6, "3.1 MB"), (9.96e9, "10 GB"), (1e20, "100000 PB")],
 )  # fmt: skip
 def test_sizes(count: float, text: str) -> None:
-    assert words.size(count) == text
+    assert formatting.size(count) == text
 
 
 @pytest.mark.parametrize(
@@ -31,12 +31,12 @@ def test_sizes(count: float, text: str) -> None:
     [(-5, "0s"), (59, "59s"), (60, "1m"), (11_520, "3h12m"), (7200, "2h"), (187_200, "2d4h")],
 )
 def test_spans(seconds: float, text: str) -> None:
-    assert words.span(seconds) == text
+    assert formatting.span(seconds) == text
 
 
 @given(st.text())
 def test_plain_text_moves_no_cursor(text: str) -> None:
-    cleaned = words.plain(text)
+    cleaned = formatting.plain(text)
     assert cleaned.isprintable() or all(
         character.isprintable() or character.isspace() for character in cleaned
     )
@@ -46,12 +46,12 @@ def test_plain_text_moves_no_cursor(text: str) -> None:
 
 @given(st.text(), st.integers(0, 40))
 def test_padding_is_exact(text: str, width: int) -> None:
-    assert cell_len(words.pad(words.plain(text), width)) == width
+    assert cell_len(formatting.pad(formatting.plain(text), width)) == width
 
 
 @given(st.lists(st.floats(0, 1e9), max_size=80), st.integers(0, 80))
 def test_sparklines_are_exactly_wide(values: list[float], width: int) -> None:
-    assert len(words.spark(values, width, glyphs.UNICODE.bars)) == width
+    assert len(formatting.spark(values, width, glyphs.UNICODE.bars)) == width
 
 
 @given(st.integers(1, 300))
@@ -77,6 +77,12 @@ def test_secrets_are_masked() -> None:
         "from ••••••• and ••••••• at 12:30"
     )
     assert "k7qz" not in hidden.shown(text)
+    user, secret = f"ssh {INVITE_USER}@relay.example", INVITE_USER.removeprefix(INVITE)
+    assert view.shown(user) == "ssh inv-p3rs7kdm2v-••••••@relay.example"
+    assert hidden.shown(user) == "ssh ••••••@relay.example"
+    assert hidden.shown(INVITE) == "••••••"
+    assert view.shown(f"ssh {TOKEN}{secret}@relay") == "ssh k7qz••••••-••••••@relay"
+    assert view.shown(f"ssh demo-box{secret}@relay") == "ssh demo-box-••••••@relay"
 
 
 @pytest.mark.parametrize(
@@ -125,7 +131,7 @@ def test_qr_rows_are_equally_wide() -> None:
 
 
 def test_the_first_frame_waits_for_nothing_it_does_not_draw() -> None:
-    late = "{'httpx', 'segno', 'websockets', 'asyncssh', 'fastapi', 'uptui.screens.texts'}"
+    late = "{'httpx', 'segno', 'websockets', 'asyncssh', 'fastapi', 'uptui.screens.copy_formats'}"
     code = f"import sys, uptui.app, uptui.screens.dashboard; print({late} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"

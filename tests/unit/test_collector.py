@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from uptui.collector import STEPS_PER_COUNT, Collector
+from uptui.runtime.gc_tuning import STEPS_PER_COUNT, Collector
 
 
 class Ring:

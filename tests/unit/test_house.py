@@ -1,8 +1,11 @@
 """The house stays as STYLE has it: what starts without what, and how large rooms grow."""
 
 import ast
+import re
 import subprocess
 import sys
+import tomllib
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
@@ -10,6 +13,11 @@ import pytest
 SOURCE = Path(__file__).parent.parent.parent / "uptui"
 MAX_LINES = 500
 MAX_FUNCTION_LINES = 60
+METAPHORS = re.compile(
+    "(board|crossing|desk|door|drawn|estate|farewell|gate|inbox|joint|ledger|leg|lifeline|namebook"
+    "|outlet|reception|seat|switchboard|wall|walled)s?|rooms"
+)
+"""Words that once stood in names where the field has a word of its own (docs/paths.md)."""
 
 
 @pytest.mark.parametrize("command", ["relay", "host", "status", "url"])
@@ -72,3 +80,59 @@ def test_every_module_says_its_job() -> None:
         if not ast.get_docstring(ast.parse(path.read_text()))
     ]
     assert silent == []
+
+
+def test_names_of_modules_and_classes_are_the_fields_words() -> None:
+    found: list[str] = []
+    for path in sorted(SOURCE.rglob("*.py")):
+        place = path.relative_to(SOURCE).with_suffix("")
+        classes = (n for n in ast.walk(ast.parse(path.read_text())) if isinstance(n, ast.ClassDef))
+        for name in (*place.parts, *(node.name for node in classes)):
+            words = re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+", name)
+            if any(METAPHORS.fullmatch(word.lower()) for word in words):
+                found.append(f"{place}: {name}")
+    assert found == []
+
+
+def test_each_promise_names_tests_that_are_there() -> None:
+    """docs/security.md: what attacks a promise can be found and run."""
+    page = (SOURCE.parent / "docs" / "security.md").read_text()
+    folder, missing = Path(), list[str]()
+    for name in re.findall(r"`((?:tests/[\w/]*)?(?:test_\w+\.py(?:::\w+)?)|tests/[\w/*]+)`", page):
+        file, _, test = name.partition("::")
+        path = SOURCE.parent / file if file.startswith("tests/") else folder / file
+        folder = path.parent
+        if file.endswith("*"):
+            continue
+        if not path.exists() or (test and f"def {test}(" not in path.read_text()):
+            missing.append(name)
+    assert missing == []
+
+
+def test_each_library_we_import_is_declared() -> None:
+    """What another library happens to bring may be gone with its next version."""
+    project = tomllib.loads((SOURCE.parent / "pyproject.toml").read_text())["project"]
+    wanted = [*project["dependencies"], *project["optional-dependencies"]["postgres"]]
+    declared = {re.split(r"[^\w-]", line)[0].lower() for line in wanted}
+    imported: set[str] = set()
+    for path in SOURCE.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Import):
+                imported |= {alias.name.partition(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+                imported.add(node.module.partition(".")[0])
+    foreign = imported - sys.stdlib_module_names - {"uptui", "_typeshed"}
+    owners = packages_distributions()
+    assert {
+        name
+        for name in foreign
+        if not {one.lower().replace("_", "-") for one in owners[name]} & declared
+    } == set()
+
+
+def test_each_page_is_in_the_index() -> None:
+    docs = SOURCE.parent / "docs"
+    index = (docs / "README.md").read_text()
+    assert [page.name for page in docs.glob("*.md") if f"({page.name})" not in index] == [
+        "README.md"
+    ]

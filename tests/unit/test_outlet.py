@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from uptui.outlet import MAX_WAITING, Outlet
+from uptui.runtime.writer_thread import MAX_WAITING, WriterThread
 
 LINE = "x" * 1023 + "\n"
 MANY = 3 * MAX_WAITING // len(LINE)
@@ -34,7 +34,7 @@ def read_until(fd: int, last: str) -> list[str]:
 
 
 def test_a_reader_that_stands_still_holds_nobody_up(pipe: tuple[int, int]) -> None:
-    outlet = Outlet(pipe[1], lost)
+    outlet = WriterThread(pipe[1], lost)
     start = time.monotonic()
     for _ in range(MANY):
         outlet.write(LINE)
@@ -52,7 +52,7 @@ def test_a_reader_that_stands_still_holds_nobody_up(pipe: tuple[int, int]) -> No
 
 
 def test_the_end_waits_for_the_last_line(pipe: tuple[int, int]) -> None:
-    outlet = Outlet(pipe[1], lost)
+    outlet = WriterThread(pipe[1], lost)
     outlet.write("one\n")
     outlet.write("zwei ü\n")
     outlet.close()
@@ -60,7 +60,7 @@ def test_the_end_waits_for_the_last_line(pipe: tuple[int, int]) -> None:
 
 
 def test_a_reader_that_left_holds_nobody_up(pipe: tuple[int, int]) -> None:
-    outlet = Outlet(pipe[1], lost)
+    outlet = WriterThread(pipe[1], lost)
     os.close(pipe[0])
     for _ in range(MANY):
         outlet.write(LINE)

@@ -12,17 +12,9 @@ from typing import Any
 
 import pytest
 
-from uptui.polling import (
-    FIRST,
-    HEAVY,
-    LONGEST,
-    LONGEST_IN_BULK,
-    PROCESSORS,
-    Pace,
-    run,
-)
-from uptui.pollingselector import PollingSelector
-from uptui.processors import processors
+from uptui.runtime.busy_poll import FIRST, HEAVY, LONGEST, LONGEST_IN_BULK, PROCESSORS, Pace, run
+from uptui.runtime.cpu_quota import processors
+from uptui.runtime.selector import PollingSelector
 
 SHORT, LONG = LONGEST / 2, LONGEST * 5
 

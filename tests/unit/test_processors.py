@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from uptui.processors import processors
+from uptui.runtime.cpu_quota import processors
 
 
 def found(tmp_path: Path, files: dict[str, str], membership: str = "") -> float:

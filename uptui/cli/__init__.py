@@ -1,7 +1,8 @@
 """The command line: flags -> settings -> wiring -> exit code.
 
 Exit codes: 0 done; 1 failed; 2 wrong usage or configuration; 3 no daemon is running; 4 a daemon is
-running already; 5 the daemon refused, for example because there is no such client; 130 interrupted.
+running already; 5 the daemon refused, for example because there is no such client; 129 the terminal
+is gone; 130 interrupted; 143 told to end.
 """
 
 import errno
@@ -17,9 +18,11 @@ from uptui.errors import (
     AlreadyRunningError,
     ApiError,
     ConfigError,
+    EndedError,
     NotRunningError,
     UptuiError,
 )
+from uptui.runtime import musl
 
 FAILED: Final = 1
 USAGE: Final = 2
@@ -37,8 +40,10 @@ _CODES: Final[tuple[tuple[type[UptuiError], int], ...]] = (
 
 def run(arguments: Sequence[str]) -> int:
     """Carry out a command line; returns the exit code."""
+    from uptui.cli.output import tolerate
     from uptui.cli.root import root
 
+    tolerate(sys.stdout, sys.stderr)
     _name_the_nameless()
     try:
         result = root.main(list(arguments), prog_name="uptui", standalone_mode=False)
@@ -63,13 +68,19 @@ def _told(error: Exception, arguments: Sequence[str]) -> int | None:
     if isinstance(error, ExceptionGroup):
         inner = cast("ExceptionGroup[Exception]", error)
         return _told(inner.exceptions[0], arguments)
+    if isinstance(error, EndedError):
+        _drop_output()
+        return error.code
     if isinstance(error, UptuiError):
         print(f"uptui: {error}", file=sys.stderr)
         return next((code for kind, code in _CODES if isinstance(error, kind)), FAILED)
-    if isinstance(error, OSError) and error.errno in {errno.EPIPE, errno.ENOSPC}:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python complains
+    if isinstance(error, OSError) and error.errno in {errno.EPIPE, errno.EIO, errno.ENOSPC}:
+        _drop_output()
         if error.errno == errno.ENOSPC:
             print(f"uptui: the output cannot be written: {error.strerror}", file=sys.stderr)
+        return FAILED
+    if isinstance(error, ImportError) and (problem := musl.problem(musl.version())):
+        print(f"uptui: {problem}; {musl.ADVICE}", file=sys.stderr)
         return FAILED
     if isinstance(error, UnicodeEncodeError) and any(
         "\udc80" <= c <= "\udcff" for c in "".join(arguments)
@@ -77,6 +88,11 @@ def _told(error: Exception, arguments: Sequence[str]) -> int | None:
         print("uptui: an argument is not valid UTF-8", file=sys.stderr)
         return USAGE
     return None
+
+
+def _drop_output() -> None:
+    """What is still to be written has nowhere to go, of which Python would complain."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _name_the_nameless() -> None:

@@ -11,12 +11,12 @@ from uptui.cli.context import Context
 from uptui.cli.output import ago, clean, json_flag, print_json, say, table
 from uptui.client import HostClient
 from uptui.errors import ConfigError, NotRunningError
-from uptui.protocol import host_api
+from uptui.protocol import host_aliases, host_api
 
 if TYPE_CHECKING:
     import asyncssh
 
-    from uptui.host.link.relay_client import RelayClient
+    from uptui.host.relay_link.relay_client import RelayClient
 
 T = TypeVar("T")
 ByShare = Callable[[HostClient], Awaitable[T]]
@@ -36,10 +36,10 @@ def _act(context: Context, by_share: ByShare[T] | None, by_relay: ByRelay[T]) ->
 
 async def _at_relay(context: Context, act: ByRelay[T]) -> T:
     from uptui.cli.embedded import configured_relay, refuse_open_http
-    from uptui.host.identity import load_identity
-    from uptui.host.link.relay_client import RelayClient
-    from uptui.host.link.trust import tls_context
-    from uptui.host.state import private_directory
+    from uptui.host.keys.identity import load_identity
+    from uptui.host.relay_link.relay_client import RelayClient
+    from uptui.host.relay_link.trust import tls_context
+    from uptui.runtime.private_files import private_directory
 
     settings = context.settings()
     endpoint = configured_relay(settings, context.places)
@@ -69,7 +69,7 @@ def alias(click_context: click.Context) -> None:
 @click.pass_obj
 def list_(context: Context, *, as_json: bool = False) -> None:
     """List the aliases of this identity."""
-    from uptui.host.link import aliases
+    from uptui.host.relay_link import aliases
 
     found = _act(context, HostClient.aliases, lambda client, _: aliases.listed(client))
     if as_json:
@@ -89,7 +89,7 @@ def list_(context: Context, *, as_json: bool = False) -> None:
 @click.pass_obj
 def check(context: Context, *, name: str, as_json: bool) -> int:
     """Whether NAME is free; exit status 1 when it is not."""
-    from uptui.host.link import aliases
+    from uptui.host.relay_link import aliases
 
     found = _act(
         context,
@@ -100,7 +100,7 @@ def check(context: Context, *, name: str, as_json: bool) -> int:
         print_json(found)
     else:
         near = f"; free: {', '.join(found.suggestions)}" if found.suggestions else ""
-        print("free" if found.available else f"not available: {clean(found.reason)}{near}")
+        print("free" if found.available else clean(f"not available: {found.reason}{near}"))
     return 0 if found.available else 1
 
 
@@ -110,15 +110,15 @@ def check(context: Context, *, name: str, as_json: bool) -> int:
 @click.pass_obj
 def claim(context: Context, *, name: str, as_json: bool) -> None:
     """Make NAME yours; a running share is reached by it from now on."""
-    from uptui.host.identity import public_line
-    from uptui.host.link import aliases
+    from uptui.host.keys.identity import public_line
+    from uptui.host.relay_link import aliases
 
-    async def by_share(client: HostClient) -> host_api.Strings | host_api.Alias:
+    async def by_share(client: HostClient) -> host_api.Strings | host_aliases.AliasView:
         return await client.set_alias(name)
 
     async def by_relay(
         client: "RelayClient", key: "asyncssh.SSHKey"
-    ) -> host_api.Strings | host_api.Alias:
+    ) -> host_api.Strings | host_aliases.AliasView:
         return await aliases.claimed(client, name, public_line(key))
 
     made = _act(context, by_share, by_relay)
@@ -131,7 +131,7 @@ def claim(context: Context, *, name: str, as_json: bool) -> None:
         say(f"Serve under it: uptui --alias {name}")
 
 
-def _print_kept(kept: host_api.Alias) -> None:
+def _print_kept(kept: host_aliases.AliasView) -> None:
     port = f", port {kept.port}" if kept.port else ""
     print(f"{kept.name} is yours{port}, kept for {ago(kept.expires_at)}")
 
@@ -172,7 +172,7 @@ def release(context: Context, *, name: str, as_json: bool) -> None:
 @click.pass_obj
 def transfer(context: Context, *, name: str, to: str, as_json: bool) -> None:
     """Give NAME with its port to another identity: KEY is its public key, or a file of it."""
-    from uptui.host.link import aliases
+    from uptui.host.relay_link import aliases
 
     key = _public_key(to)
     moved = _act(
@@ -192,8 +192,8 @@ def transfer(context: Context, *, name: str, to: str, as_json: bool) -> None:
 @click.pass_obj
 def rotate_key(context: Context, *, name: str, as_json: bool) -> None:
     """Pin NAME to this identity's host key; clients have to learn the new one."""
-    from uptui.host.identity import public_line
-    from uptui.host.link import aliases
+    from uptui.host.keys.identity import public_line
+    from uptui.host.relay_link import aliases
 
     kept = _act(
         context,

@@ -68,7 +68,7 @@ def context_for(name: str | None, config: str | None) -> Context:
         raise ConfigError(where, "a name has 1 to 40 letters, digits, '-', '_' and '.'")
     found = places(chosen)
     file = config or os.environ.get("UPTUI_CONFIG")
-    path = Path(file).expanduser() if file else found.config_file
+    path = Path(file).expanduser().absolute() if file else found.config_file
     return Context(found, path, config_required=file is not None)
 
 

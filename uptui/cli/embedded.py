@@ -9,10 +9,11 @@ import msgspec
 
 from uptui.config import Settings
 from uptui.errors import ConfigError, RelayRefusedError, RelayUnreachableError
-from uptui.host.link import Endpoint, endpoint_of
-from uptui.host.link.trust import plain_http
-from uptui.host.state import StateDir, private_directory
+from uptui.host.relay_link import RelayEndpoint, endpoint_of
+from uptui.host.relay_link.trust import plain_http
+from uptui.host.storage.state_directory import StateDir
 from uptui.paths import Places
+from uptui.runtime.private_files import private_directory
 
 if TYPE_CHECKING:
     from uptui.relay.settings import RelaySettings
@@ -32,7 +33,7 @@ class PortsDocument(msgspec.Struct, kw_only=True):
     ssh: int = 0
 
 
-def configured_relay(settings: Settings, places: Places) -> Endpoint | None:
+def configured_relay(settings: Settings, places: Places) -> RelayEndpoint | None:
     """The relay that is configured, if one is. Raises ConfigError."""
     host = settings.host
     if host.relay is None:
@@ -46,7 +47,7 @@ def configured_relay(settings: Settings, places: Places) -> Endpoint | None:
     )
 
 
-async def refuse_open_http(endpoint: Endpoint) -> None:
+async def refuse_open_http(endpoint: RelayEndpoint) -> None:
     """Raises ConfigError for plain http to a public address that was not allowed."""
     try:
         await plain_http(endpoint)
@@ -57,8 +58,14 @@ async def refuse_open_http(endpoint: Endpoint) -> None:
 
 
 @asynccontextmanager
-async def relay_of(settings: Settings, places: Places) -> AsyncGenerator[Endpoint]:
-    """The endpoint to link to, with our own relay running behind it when none is configured."""
+async def relay_of(
+    settings: Settings, places: Places, identity: str
+) -> AsyncGenerator[RelayEndpoint]:
+    """The endpoint to link to, with our own relay running behind it when none is configured.
+
+    That one is for the host with the fingerprint `identity` alone: whoever else is on this machine
+    can reach it. Raises ConfigError.
+    """
     host = settings.host
     if host.relay is not None:
         endpoint = configured_relay(settings, places)
@@ -73,11 +80,11 @@ async def relay_of(settings: Settings, places: Places) -> AsyncGenerator[Endpoin
     state = StateDir(places.state_dir)
     remembered = state.load("ports", PortsDocument) or PortsDocument()
     private_directory(places.embedded_relay)
-    relay = Relay(_settings(settings, places, remembered))
+    relay = Relay(_settings(settings, places, remembered, identity))
     try:
         addresses = await relay.start()
     except ConfigError:
-        relay = Relay(_settings(settings, places, PortsDocument()))
+        relay = Relay(_settings(settings, places, PortsDocument(), identity))
         try:
             addresses = await relay.start()
         except ConfigError as error:
@@ -88,13 +95,17 @@ async def relay_of(settings: Settings, places: Places) -> AsyncGenerator[Endpoin
         )
         if found != remembered:
             state.save("ports", found)
-        yield Endpoint("http", LOOPBACK, addresses.http.port, embedded=True)
+        yield RelayEndpoint("http", LOOPBACK, addresses.http.port, embedded=True)
     finally:
         await relay.close(0)
 
 
-def _settings(settings: Settings, places: Places, ports: PortsDocument) -> "RelaySettings":
-    from uptui.relay.settings import Address, RelaySettings
+def _settings(
+    settings: Settings, places: Places, ports: PortsDocument, identity: str
+) -> "RelaySettings":
+    from uptui.relay.accounts.auth import Hosting
+    from uptui.relay.services import ApiSettings
+    from uptui.relay.settings import RelaySettings, SocketAddress
 
     host = settings.host
     listen = host.listen
@@ -103,10 +114,11 @@ def _settings(settings: Settings, places: Places, ports: PortsDocument) -> "Rela
     return RelaySettings(
         state_dir=places.embedded_relay,
         public_host=host.public_host or public_host(where),
-        http=Address(LOOPBACK, ports.http),
-        ssh=Address(where, ssh_port),
+        http=SocketAddress(LOOPBACK, ports.http),
+        ssh=SocketAddress(where, ssh_port),
         ports=(host.listen_ports.first, host.listen_ports.last) if host.listen_ports else "auto",
         ports_host=where,
+        api=ApiSettings(places.embedded_relay, hosting=Hosting("keys", only=frozenset({identity}))),
     )
 
 

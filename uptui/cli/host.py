@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING, Any, Final, cast
 import click
 import msgspec
 
-from uptui import polling
 from uptui.cli.context import Context, flags_given, setting_flags
 from uptui.config import Origin, Settings, unknown_variables
+from uptui.core.keys import parse_public_key
 from uptui.errors import ConfigError
-from uptui.outlet import Outlet
 from uptui.protocol.host_api import LogEntry, Strings
+from uptui.runtime import busy_poll
+from uptui.runtime.inheritance import leave_directory
+from uptui.runtime.writer_thread import WriterThread
 
 if TYPE_CHECKING:
     from uptui.host.daemon import Running
@@ -59,7 +61,7 @@ def host(
         for warning in unknown_variables(os.environ):
             printer.warn(warning)
         sharing = _share(context, settings, command, printer)
-        return polling.run(sharing, poll=settings.host.busy_poll)
+        return busy_poll.run(sharing, poll=settings.host.busy_poll)
     finally:
         printer.close()
 
@@ -79,8 +81,8 @@ class _Plain:
     """For people: the strings, then one line per event; who reads them can hold nothing up."""
 
     def __init__(self) -> None:
-        self.out = Outlet(sys.stdout.fileno(), self.lost)
-        self.err = Outlet(sys.stderr.fileno(), self.lost)
+        self.out = WriterThread(sys.stdout.fileno(), self.lost)
+        self.err = WriterThread(sys.stderr.fileno(), self.lost)
 
     def lost(self, count: int) -> str:
         return f"uptui: {count} lines were not read in time and are lost; see `uptui log`\n"
@@ -94,7 +96,11 @@ class _Plain:
         for name in ("ssh", "ssh-jump", "ssh-plain", "vscode", "vscode-cli"):
             if name in url.strings:
                 self._print(f"  {name:<11} {url.strings[name]}")
-        self._print(f"\n  host key    {fingerprint}\n")
+        del fingerprint
+        keys = map(parse_public_key, url.host_keys)
+        self._print(
+            "\n" + "".join(f"  host key    {key.fingerprint} ({key.kind})\n" for key in keys)
+        )
         self._print("All formats: uptui url --all. Everything else: uptui --help.")
 
     def entry(self, entry: LogEntry) -> None:
@@ -142,8 +148,12 @@ async def _share(
     from uptui.host.daemon import HostDaemon, Plan, Running
 
     daemon = HostDaemon(Plan(settings, context.places, command, _here()))
+    leave_directory()
     try:
-        async with relay_of(settings, context.places) as relay, asyncio.TaskGroup() as group:
+        async with (
+            relay_of(settings, context.places, daemon.fingerprint) as relay,
+            asyncio.TaskGroup() as group,
+        ):
 
             def started(running: Running) -> None:
                 _handle_signals(running)

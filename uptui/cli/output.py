@@ -1,5 +1,6 @@
 """Prints results: tables and sentences for people, JSON for programs; remote text is harmless."""
 
+import io
 import json
 import sys
 import time
@@ -16,14 +17,32 @@ def clean(text: object) -> str:
     return "".join(c if c.isprintable() else " " for c in str(text))
 
 
+def tolerate(*streams: object) -> None:
+    """From now on these show a question mark for what their encoding (a Latin-1 or C locale) does
+    not have, where Python would end the command."""
+    for stream in streams:
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
+
+
 def print_json(value: object) -> None:
     """One JSON document, indented."""
-    print(json.dumps(msgspec.to_builtins(value), indent=2, ensure_ascii=False))
+    print(_json(value, indent=2))
 
 
 def print_line(value: object) -> None:
     """One JSON document on one line, flushed."""
-    print(json.dumps(msgspec.to_builtins(value), ensure_ascii=False), flush=True)
+    print(_json(value), flush=True)
+
+
+def _json(value: object, indent: int | None = None) -> str:
+    """JSON, escaped where the output is not UTF-8, so that programs read every name as it is."""
+    escaped = not _is_unicode(sys.stdout.encoding)
+    return json.dumps(msgspec.to_builtins(value), indent=indent, ensure_ascii=escaped)
+
+
+def _is_unicode(encoding: str | None) -> bool:
+    return "utf" in (encoding or "").lower()
 
 
 def table(headings: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
@@ -41,7 +60,7 @@ def print_qr(text: str) -> None:
     """A QR code, dark on light whatever the colours of the terminal; ASCII where it must be."""
     from uptui.widgets.qr import picture
 
-    ascii_only = "utf" not in (sys.stdout.encoding or "").lower()
+    ascii_only = not _is_unicode(sys.stdout.encoding)
     for row in picture(text, ascii_only=ascii_only):
         print(f"\x1b[30;107m{row}\x1b[0m" if sys.stdout.isatty() else row)
 

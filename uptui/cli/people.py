@@ -6,7 +6,7 @@ from uptui.cli.context import Context
 from uptui.cli.output import ago, json_flag, print_json, table
 from uptui.client import HostClient
 from uptui.errors import ApiError
-from uptui.protocol.host_api import EditPerson, Person
+from uptui.protocol.host_api import EditPerson, PersonView
 from uptui.protocol.names import ClientId
 
 
@@ -32,7 +32,7 @@ def people(context: Context, *, as_json: bool) -> None:
     table(("KEY", "NAME", "ROLE", "SOURCE", "SEEN"), rows)
 
 
-async def _person(client: HostClient, who: str) -> Person:
+async def _person(client: HostClient, who: str) -> PersonView:
     """`who` is a fingerprint, a client id or the unambiguous name of somebody known."""
     known = await client.people()
     connected = {found.id: found.fingerprint for found in (await client.snapshot()).clients}
@@ -44,8 +44,8 @@ async def _person(client: HostClient, who: str) -> Person:
     return found[0]
 
 
-def _edit(context: Context, who: str, change: EditPerson) -> Person:
-    async def act(client: HostClient) -> Person:
+def _edit(context: Context, who: str, change: EditPerson) -> PersonView:
+    async def act(client: HostClient) -> PersonView:
         person = await _person(client, who)
         await client.edit_person(person.fingerprint, change)
         return person
@@ -53,7 +53,7 @@ def _edit(context: Context, who: str, change: EditPerson) -> Person:
     return context.act(act)
 
 
-def _done(text: str, person: Person, *, as_json: bool) -> None:
+def _done(text: str, person: PersonView, *, as_json: bool) -> None:
     if as_json:
         print_json({"ok": True, "fingerprint": person.fingerprint})
     else:
@@ -118,7 +118,7 @@ def rename(context: Context, *, who: str, new_name: str, as_json: bool) -> None:
 def forget(context: Context, *, who: str, as_json: bool) -> None:
     """Forget a key with its name, role and block; who is in stays."""
 
-    async def act(client: HostClient) -> Person:
+    async def act(client: HostClient) -> PersonView:
         person = await _person(client, who)
         await client.forget_person(person.fingerprint)
         return person

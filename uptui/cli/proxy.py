@@ -20,8 +20,8 @@ def proxy(context: Context, *, name: str, **parameters: Any) -> None:
     For ~/.ssh/config: ProxyCommand uptui proxy --relay https://relay.example %h
     """
     from uptui.cli.embedded import configured_relay
-    from uptui.host.link.trust import plain_http
-    from uptui.host.link.visit import visit
+    from uptui.host.relay_link.proxy_command import visit
+    from uptui.host.relay_link.trust import plain_http
 
     settings = context.settings(flags_given(parameters))
     endpoint = configured_relay(settings, context.places)

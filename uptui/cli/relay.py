@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import dataclasses
 import os
 import resource
 import signal
@@ -12,13 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from uptui import polling
 from uptui.cli.context import Context, flags_given, setting_flags
 from uptui.cli.output import print_line
-from uptui.collector import Collector
 from uptui.config import OPTIONS, Address, Settings, unknown_variables
 from uptui.errors import ConfigError, UptuiError
 from uptui.paths import relay_state_dir
+from uptui.runtime import busy_poll
+from uptui.runtime.gc_tuning import Collector
 
 if TYPE_CHECKING:
     from uptui.relay.server import Relay
@@ -27,8 +28,9 @@ if TYPE_CHECKING:
 
 
 RELOADED = (
-    "alias_ttl", "drain_timeout", "log_level", "max_aliases", "max_bytes_per_month", "max_sessions",
-    "max_streams", "message", "rate",
+    "alias_ttl", "drain_timeout", "log_level", "max_aliases", "max_bytes_per_month", "max_ports",
+    "max_ports_per_source", "max_sessions", "max_streams", "message", "origin", "rate",
+    "token_port_ttl",
 )  # fmt: skip
 """What SIGHUP changes in a running relay, besides the certificate files' contents."""
 ADMIN_COMMANDS = ("account", "alias", "backup", "block", "restore", "session", "token")
@@ -44,7 +46,7 @@ class RelayGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in ADMIN_COMMANDS:
             return None
-        from uptui.relay.admin_cli import relay_admin
+        from uptui.cli.relay_admin import relay_admin
 
         return relay_admin.get_command(ctx, cmd_name)
 
@@ -61,7 +63,7 @@ def relay(click_context: click.Context, *, as_json: bool, **parameters: Any) -> 
     flags = flags_given(parameters)
     settings = context.settings(flags)
     serving = _serve(context, flags, settings, as_json=as_json)
-    return polling.run(serving, poll=settings.relay.busy_poll, in_bulk=True)
+    return busy_poll.run(serving, poll=settings.relay.busy_poll, in_bulk=True)
 
 
 async def _serve(
@@ -82,6 +84,7 @@ async def _serve(
     wanted = relay_settings(settings)
     server = Relay(wanted)
     addresses = await server.start()
+    failed = server.failed
     collector = Collector()
     collector.settle()
     collecting = asyncio.ensure_future(collector.run())
@@ -93,7 +96,9 @@ async def _serve(
     stopped = asyncio.Event()
     with _signals(reload, signal.SIGHUP), _signals(stopped.set):
         _announce(wanted, addresses, tell, as_json=as_json)
-        await _first(stopped, server.superseded)
+        await _first(stopped, server.superseded, failed)
+    if failed.is_set():
+        tell("a background task failed, as logged above; ending with 1, so that it is restarted")
     grace = settings.relay.drain_timeout
     tell(f"open sessions get {grace:.0f} s; again to end now")
     again = asyncio.Event()
@@ -104,9 +109,11 @@ async def _serve(
         hurried.cancel()
         if not closing.done():
             closing.cancel()
-        await asyncio.gather(closing, hurried, return_exceptions=True)
+        closed, _ = await asyncio.gather(closing, hurried, return_exceptions=True)
+    if isinstance(closed, Exception):
+        raise closed
     collecting.cancel()
-    return 0
+    return int(failed.is_set())
 
 
 async def _first(*events: asyncio.Event) -> None:
@@ -208,23 +215,19 @@ def _refuse_ignored(settings: Settings) -> None:
 
 def relay_settings(settings: Settings) -> "Wanted":
     """What the relay takes, from the configuration. Raises ConfigError."""
-    from uptui.relay.auth import Hosting
-    from uptui.relay.namebook import NameSettings
-    from uptui.relay.quotas import Quotas
+    from uptui.protocol.login import Origin
+    from uptui.relay.accounts.alias_service import NameSettings
+    from uptui.relay.accounts.auth import Hosting
+    from uptui.relay.accounts.quotas import Quotas
+    from uptui.relay.ingress.self_signed import self_made
     from uptui.relay.services import ApiSettings
-    from uptui.relay.settings import Address as At
-    from uptui.relay.settings import RelaySettings, Tls
-    from uptui.relay.tls import self_made
+    from uptui.relay.settings import RelaySettings, SocketAddress, Tls
 
     _refuse_ignored(settings)
     given = settings.relay
     state = Path(given.state) if given.state else relay_state_dir()
-    quotas = Quotas(
-        max_sessions=given.max_sessions,
-        max_aliases=given.max_aliases,
-        max_bytes_per_month=given.max_bytes_per_month,
-        max_streams=given.max_streams,
-    )
+    names = (field.name for field in dataclasses.fields(Quotas))
+    quotas = Quotas(**{name: getattr(given, name) for name in names})
     keys = Path(given.hosting_keys) if given.hosting_keys else None
 
     tls = None
@@ -234,8 +237,8 @@ def relay_settings(settings: Settings) -> "Wanted":
         made = self_made(state, given.public_host or socket.getfqdn())
         tls = Tls(made.certificate, made.key, made.sha256)
 
-    def at(address: Address | None) -> At | None:
-        return At(*address) if address else None
+    def at(address: Address | None) -> SocketAddress | None:
+        return SocketAddress(*address) if address else None
 
     single = given.single is not None
     return RelaySettings(
@@ -250,6 +253,7 @@ def relay_settings(settings: Settings) -> "Wanted":
         streams=at(given.streams),
         public_ssh_port=given.public_ssh_port,
         websocket_only=given.websocket_only,
+        origins=tuple(Origin.parse(text) for text in given.origin),
         message=given.message,
         trusted_proxies=given.trusted_proxies,
         rate=given.rate,
@@ -258,7 +262,9 @@ def relay_settings(settings: Settings) -> "Wanted":
             state_dir=state,
             database=given.database,
             hosting=Hosting(given.hosting, given.join_token, keys),  # pyright: ignore[reportArgumentType]
-            names=NameSettings(ttl=given.alias_ttl, quotas=quotas),
+            names=NameSettings(
+                ttl=given.alias_ttl, quotas=quotas, token_port_ttl=given.token_port_ttl
+            ),
             public_metrics=given.public_metrics,
             trusted_proxies=given.trusted_proxies,
         ),

@@ -1,6 +1,5 @@
 """Opens the terminal interface, starting the background daemon first when none answers."""
 
-import subprocess
 import sys
 from dataclasses import replace
 
@@ -9,6 +8,9 @@ from uptui.cli.output import say
 from uptui.client import HostClient
 from uptui.config import OPTIONS
 from uptui.errors import ConfigError, UptuiError
+from uptui.runtime.foreground import run_here
+from uptui.runtime.inheritance import OURSELVES
+from uptui.runtime.terminal_watch import SIGNALLED
 
 
 def _answers(context: Context) -> bool:
@@ -56,9 +58,9 @@ def _show(context: Context) -> int:
     settings = context.settings()
     name = context.places.name
 
-    def join_here() -> None:
-        command = [sys.executable, "-m", "uptui", "--name", name, "attach"]
-        subprocess.run(command, check=False)  # the TUI's event loop runs in this process
+    def join_here(terminal: str) -> None:
+        # a process of its own: the TUI's event loop runs in this one
+        run_here([*OURSELVES, "--name", name, "attach", terminal])
 
     code = run(
         lambda: HostClient(context.places.api_socket),
@@ -72,7 +74,7 @@ def _show(context: Context) -> int:
             theme=settings.tui.theme,
         ),
     )
-    if _answers(context):
+    if code < SIGNALLED and _answers(context):
         which = "" if name == "default" else f" --name {name}"
         say(f"Still sharing. Come back: uptui{which}   End it: uptui{which} stop")
     return code

@@ -1,4 +1,4 @@
-"""Puts this terminal onto the shared terminal, with or without an event loop running already."""
+"""Puts this terminal onto one of the host's, with or without an event loop running already."""
 
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
@@ -9,14 +9,14 @@ from uptui.client.attach import attach
 from uptui.protocol.terminal import End
 
 
-def take_over(socket: Path, *, watch: bool = False) -> int:
+def take_over(socket: Path, terminal: str, *, watch: bool = False) -> int:
     """Until the terminal ends or ^] is pressed; returns the program's exit code, or 0.
 
     Blocks its caller also inside an event loop, as the suspended TUI wants.
     """
 
     def sit() -> End:
-        return asyncio.run(attach(socket, watch=watch))
+        return asyncio.run(attach(socket, terminal=terminal, watch=watch))
 
     try:
         asyncio.get_running_loop()

@@ -4,17 +4,17 @@ import asyncio
 import contextlib
 import os
 import select
-import signal
 import termios
 import tty
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from collections.abc import Generator
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
+from uptui.client.shown import shown_on
 from uptui.client.terminal import Attachment, open_terminal
 from uptui.errors import ApiError
 from uptui.protocol.terminal import INSIDE_VARIABLE, SHARED_ID, End
+from uptui.runtime.terminal_watch import RESTORE, TerminalWatch
 
 LEAVE_KEY: Final = b"\x1d"
 """^]"""
@@ -25,11 +25,6 @@ SIZE_CHECK_S: Final = 0.2
 """How often the window's size is looked at. No signal handler: the TUI may have its own."""
 LEAVE_S: Final = 2.0
 """How long the host may take to say goodbye."""
-RESTORE: Final = (
-    b"\x1b[!p\x1b[?9;1000;1002;1003;1004;1005;1006;1015;2004;1l\x1b>\x1b[?7h\x1b[?25h"
-    b"\x1b[0m\x1b[0 q\x1b[>4m\x1b[?1049l\r\n"
-)
-"""Sent to the tty when the host went away without giving the screen back."""
 
 
 async def attach(
@@ -37,50 +32,46 @@ async def attach(
 ) -> End:
     """Show a terminal of the host on the tty `stdin`/`stdout` until it ends or ^] is typed.
 
-    Raises NotRunningError, ApiError inside that same terminal, and OSError when stdin or stdout is
-    no tty. The tty is as before when this returns, raises or is cancelled.
+    Raises NotRunningError, EndedError when the tty is gone or a signal ends us, ApiError inside
+    that same terminal, and OSError when stdin or stdout is no tty. The tty is as before when this
+    returns, raises or is cancelled.
     """
     if os.environ.get(INSIDE_VARIABLE) == terminal:
         raise ApiError(409, "Cannot attach", f"this is the {terminal} terminal already")
     size = os.get_terminal_size(stdout)
-    attachment = await open_terminal(
-        socket, columns=size.columns, rows=size.lines, terminal=terminal, watch=watch
-    )
-    try:
-        async with _raw(stdin):
-            return await _Window(attachment, stdin, stdout).show()
-    finally:
-        await attachment.close()
+    with shown_on(stdin, stdout) as seen:
+        attachment = await open_terminal(
+            socket, columns=size.columns, rows=size.lines, terminal=terminal, watch=watch
+        )
+        try:
+            with _raw(stdin):
+                shared = terminal == SHARED_ID
+                return await _Window(attachment, seen, stdin, stdout, shared=shared).show()
+        finally:
+            await attachment.close()
 
 
-@asynccontextmanager
-async def _raw(fd: int) -> AsyncGenerator[None]:
-    """The tty in raw mode; SIGTERM and SIGHUP cancel what runs inside, so it is restored."""
+@contextlib.contextmanager
+def _raw(fd: int) -> Generator[None]:
     before = termios.tcgetattr(fd)
-    task = asyncio.current_task()
-    assert task is not None
-    loop = asyncio.get_running_loop()
-    old: dict[int, Any] = {}
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        with contextlib.suppress(ValueError, RuntimeError):  # not in the main thread
-            handler = signal.getsignal(number)
-            loop.add_signal_handler(number, task.cancel)
-            old[number] = handler
     tty.setraw(fd, termios.TCSADRAIN)
     try:
         yield
     finally:
-        termios.tcsetattr(fd, termios.TCSADRAIN, before)
-        for number, handler in old.items():
-            loop.remove_signal_handler(number)
-            signal.signal(number, handler or signal.SIG_DFL)
+        with contextlib.suppress(termios.error):  # it is gone
+            termios.tcsetattr(fd, termios.TCSADRAIN, before)
 
 
 class _Window:
     """Bytes between the tty and the attachment."""
 
-    def __init__(self, attachment: Attachment, stdin: int, stdout: int) -> None:
+    def __init__(
+        self, attachment: Attachment, seen: TerminalWatch, stdin: int, stdout: int, *, shared: bool
+    ) -> None:
+        """`shared`: the host gives the screen back; a shell of one person leaves it as it is."""
+        self._shared = shared
         self._attachment = attachment
+        self._seen = seen
         self._stdin = stdin
         self._stdout = stdout
         self._loop = asyncio.get_running_loop()
@@ -93,8 +84,8 @@ class _Window:
         tasks = [self._loop.create_task(each) for each in (self._type(), self._follow_size())]
         try:
             async for data in self._attachment.output():
-                await self._loop.run_in_executor(None, _write, self._stdout, data)
-            given_back = self._attachment.ended
+                await self._loop.run_in_executor(None, self._write, data)
+            given_back = self._attachment.ended and self._shared
             return self._attachment.end
         finally:
             self._loop.remove_reader(self._stdin)
@@ -102,7 +93,7 @@ class _Window:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
             if not given_back:
-                _write(self._stdout, RESTORE)
+                self._write(RESTORE)
 
     def _read(self) -> None:
         try:
@@ -113,8 +104,10 @@ class _Window:
             data = b""
         if not data:
             self._loop.remove_reader(self._stdin)
+            self._seen.gone()
+            return
         with contextlib.suppress(asyncio.QueueFull):
-            self._keys.put_nowait(data or LEAVE_KEY)
+            self._keys.put_nowait(data)
 
     async def _type(self) -> None:
         while True:
@@ -136,12 +129,13 @@ class _Window:
                 size = now
                 self._attachment.resize(size.columns, size.lines)
 
-
-def _write(fd: int, data: bytes) -> None:
-    """The whole of `data`; a tty that is gone is no error."""
-    with contextlib.suppress(OSError):
-        while data:
-            try:
-                data = data[os.write(fd, data) :]
-            except BlockingIOError:
-                select.select([], [fd], [])
+    def _write(self, data: bytes) -> None:
+        """The whole of `data`."""
+        try:
+            while data:
+                try:
+                    data = data[os.write(self._stdout, data) :]
+                except BlockingIOError:
+                    select.select([], [self._stdout], [])
+        except OSError:
+            self._seen.gone()

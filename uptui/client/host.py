@@ -14,29 +14,26 @@ import msgspec
 
 from uptui.client.transport import EVENTS_READ_TIMEOUT, call, events_of, open_client
 from uptui.errors import ConfigError
+from uptui.protocol.host_aliases import AliasAvailability, AliasView, SetAlias, TransferAlias
 from uptui.protocol.host_api import (
-    Alias,
-    AliasAvailability,
     Approve,
     ChangeRole,
     ChangeSetting,
     Check,
     Deny,
     EditPerson,
-    Invite,
+    InviteView,
     Kick,
     Lock,
     LogEntry,
     NewInvite,
-    Person,
+    PersonView,
     Rotate,
     Say,
-    SetAlias,
     Setting,
     SettingValue,
     Snapshot,
     Strings,
-    TransferAlias,
 )
 from uptui.protocol.names import ClientId, Fingerprint, RequestId, RouteName
 from uptui.protocol.terminal import RecordingChange
@@ -142,21 +139,21 @@ class HostClient:
         """Refuse, or again allow, new clients."""
         await self._send("PUT", "/v1/lock", Lock(locked=locked))
 
-    async def invite(self, new: NewInvite) -> Invite:
+    async def invite(self, new: NewInvite) -> InviteView:
         """Make an invite."""
-        return await call(self._http, "POST", "/v1/invites", Invite, body=new)
+        return await call(self._http, "POST", "/v1/invites", InviteView, body=new)
 
-    async def invites(self) -> list[Invite]:
+    async def invites(self) -> list[InviteView]:
         """All invites, revoked and used-up ones too."""
-        return await self._get("/v1/invites", list[Invite])
+        return await self._get("/v1/invites", list[InviteView])
 
     async def revoke(self, route: RouteName) -> None:
         """End an invite; `route` may be its route name or the name it was given."""
         await self._send("DELETE", f"/v1/invites/{_segment(route)}")
 
-    async def people(self) -> list[Person]:
+    async def people(self) -> list[PersonView]:
         """Everybody the host remembers by key."""
-        return await self._get("/v1/people", list[Person])
+        return await self._get("/v1/people", list[PersonView])
 
     async def edit_person(self, fingerprint: Fingerprint, change: EditPerson) -> None:
         """Rename, change the role of, block or unblock somebody."""
@@ -190,9 +187,9 @@ class HostClient:
         """Test the way to the relay and the machine; takes seconds."""
         return await call(self._http, "GET", "/v1/doctor", list[Check], read_timeout=90.0)
 
-    async def aliases(self) -> list[Alias]:
+    async def aliases(self) -> list[AliasView]:
         """The aliases that this identity owns on the relay."""
-        return await self._get("/v1/aliases", list[Alias])
+        return await self._get("/v1/aliases", list[AliasView])
 
     async def alias_available(self, name: str) -> AliasAvailability:
         """Whether an alias is free on the relay."""
@@ -206,14 +203,14 @@ class HostClient:
         """Give an alias back to the relay for anybody to take."""
         await self._send("DELETE", f"/v1/aliases/{_segment(name)}")
 
-    async def transfer_alias(self, name: str, to: str) -> Alias:
+    async def transfer_alias(self, name: str, to: str) -> AliasView:
         """Give an alias to the identity with this public key."""
         path = f"/v1/aliases/{_segment(name)}/transfer"
-        return await call(self._http, "POST", path, Alias, body=TransferAlias(to=to))
+        return await call(self._http, "POST", path, AliasView, body=TransferAlias(to=to))
 
-    async def rotate_alias_key(self, name: str) -> Alias:
+    async def rotate_alias_key(self, name: str) -> AliasView:
         """Pin an alias of ours to this daemon's host key."""
-        return await call(self._http, "POST", f"/v1/aliases/{_segment(name)}/rotate-key", Alias)
+        return await call(self._http, "POST", f"/v1/aliases/{_segment(name)}/rotate-key", AliasView)
 
     async def reconnect(self) -> None:
         """Drop the link to the relay and open it again now; the way back after "superseded"."""

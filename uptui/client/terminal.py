@@ -1,14 +1,17 @@
 """Attaching to a terminal of the host: the WebSocket of the host API (protocol.terminal)."""
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Final
 
 import msgspec
 from websockets.asyncio.client import ClientConnection, unix_connect
-from websockets.exceptions import ConnectionClosed, WebSocketException
+from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
 
+from uptui.client.transport import problem_in
+from uptui.client.trust import check_daemon
 from uptui.errors import NotRunningError
 from uptui.protocol.terminal import MAX_FRAME, PATH, ClientMessage, End, Hello, Leave, Resize
 
@@ -60,18 +63,33 @@ class Attachment:
             return  # output() tells
 
 
+async def _connected(path: Path) -> socket.socket:
+    """Raises OSError, StateError."""
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        sock.setblocking(False)
+        await asyncio.get_running_loop().sock_connect(sock, str(path))
+        check_daemon(path, sock)
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
 async def open_terminal(
-    socket: Path, *, columns: int, rows: int, terminal: str = "shared", watch: bool = False
+    path: Path, *, columns: int, rows: int, terminal: str = "shared", watch: bool = False
 ) -> Attachment:
-    """Take a seat. Raises NotRunningError."""
+    """Attach. Raises NotRunningError, ApiError, StateError for somebody else's socket."""
     try:
         websocket = await unix_connect(
-            str(socket),
+            sock=await _connected(path),
             uri=f"ws://uptui{PATH}",
             compression=None,
             ping_interval=None,
             max_size=MAX_OUTPUT_FRAME,
         )
+    except InvalidStatus as error:
+        raise problem_in(error.response.status_code, bytes(error.response.body or b"")) from error
     except (OSError, TimeoutError, WebSocketException) as error:
         raise NotRunningError("no uptui daemon is running here; `uptui` starts one") from error
     hello = Hello(columns=columns, rows=rows, terminal=terminal, watch=watch)

@@ -8,7 +8,8 @@ from typing import Any, Final, TypeVar
 import httpx
 import msgspec
 
-from uptui.errors import ApiError, NotRunningError, ProtocolError
+from uptui.client.trust import check_daemon
+from uptui.errors import ApiError, NotRunningError, ProtocolError, StateError
 from uptui.protocol.host_api import Problem
 
 CONNECT_TIMEOUT: Final = 5.0
@@ -22,22 +23,50 @@ a comment every 15."""
 T = TypeVar("T")
 
 
+class _OwnDaemon(httpx.AsyncHTTPTransport):
+    """A Unix socket, spoken to once the kernel has said that it is ours."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(verify=False, uds=str(path))  # no TLS here: its context takes long
+        self._path = path
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        request.extensions = {**request.extensions, "trace": self._connected}
+        return await super().handle_async_request(request)
+
+    async def _connected(self, event: str, info: dict[str, Any]) -> None:
+        if event != "connection.connect_unix_socket.complete":
+            return
+        stream = info["return_value"]
+        try:
+            check_daemon(self._path, stream.get_extra_info("socket"))
+        except StateError:
+            await stream.aclose()
+            raise
+
+
 def open_client(socket: Path) -> httpx.AsyncClient:
     """An HTTP client whose every connection goes to `socket`; proxies do not apply to it."""
     return httpx.AsyncClient(
-        transport=httpx.AsyncHTTPTransport(uds=str(socket)),
+        transport=_OwnDaemon(socket),
         base_url="http://uptui",
         timeout=httpx.Timeout(READ_TIMEOUT, connect=CONNECT_TIMEOUT),
         trust_env=False,
     )
 
 
-def _problem(response: httpx.Response) -> ApiError:
+def problem_in(status: int, body: bytes) -> ApiError:
+    """What a refusal says."""
     try:
-        problem = msgspec.json.decode(response.content, type=Problem)
-    except msgspec.DecodeError:
-        return ApiError(response.status_code, response.reason_phrase, response.text[:500])
-    return ApiError(response.status_code, problem.title, problem.detail)
+        problem = msgspec.json.decode(body, type=Problem)
+    except (msgspec.DecodeError, UnicodeError):
+        text = body[:500].decode("utf-8", "replace")
+        return ApiError(status, httpx.codes.get_reason_phrase(status), text)
+    return ApiError(status, problem.title, problem.detail)
+
+
+def _problem(response: httpx.Response) -> ApiError:
+    return problem_in(response.status_code, response.content)
 
 
 @asynccontextmanager

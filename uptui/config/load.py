@@ -2,6 +2,7 @@
 
 import dataclasses
 import difflib
+import re
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -28,8 +29,13 @@ CAPABILITIES: Final = (
 """What a role table may list; the same words as core.roles.Capability."""
 _OTHER_VARIABLES: Final = frozenset({
     "UPTUI_STATE_DIR", "UPTUI_CONFIG_DIR", "UPTUI_RUNTIME_DIR", "UPTUI_NAME", "UPTUI_CONFIG",
-    "UPTUI_RELAY_API", "UPTUI_RELAY_TOKEN",
+    "UPTUI_RELAY_API", "UPTUI_RELAY_TOKEN", "UPTUI_TERMINAL", "UPTUI_PROGRAM",
 })  # fmt: skip
+
+_SERVICE_NAME: Final = re.compile(
+    r"_SERVICE_(HOST|PORT(_[A-Z0-9_]+)?)$|_PORT_[0-9]+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?$"
+)
+_SERVICE_ADDRESS: Final = re.compile(r"(tcp|udp|sctp)://")
 
 
 @dataclass(frozen=True)
@@ -255,13 +261,26 @@ def _from_environment(environment: Mapping[str, str]) -> Found:
 
 
 def unknown_variables(environment: Mapping[str, str]) -> list[str]:
-    """One warning for each UPTUI_ variable that no setting has."""
+    """One warning for each UPTUI_ variable that no setting has.
+
+    Kubernetes sets some by itself, for Services whose names begin so: nobody has mistyped those.
+    """
     known = {option.variable for option in OPTIONS.values()} | _OTHER_VARIABLES
     return [
         f"{name}: there is no such setting{_suggestion(name, known)}"
         for name in sorted(environment)
-        if name.startswith("UPTUI_") and name not in known and not name.startswith("UPTUI_TEST_")
+        if name.startswith("UPTUI_")
+        and name not in known
+        and not name.startswith("UPTUI_TEST_")
+        and not _of_kubernetes(name, environment[name])
     ]
+
+
+def _of_kubernetes(name: str, value: str) -> bool:
+    """Whether this is how Kubernetes tells of a Service (the old way of container links)."""
+    return _SERVICE_NAME.search(name) is not None or (
+        name.endswith("_PORT") and _SERVICE_ADDRESS.match(value) is not None
+    )
 
 
 def load(

@@ -90,6 +90,12 @@ class HostSettings:
         "Refuse the plain way, on which the relay can read the session.",
         live=True,
     )
+    plain_invites: bool = setting(
+        False,
+        v.boolean,
+        "Take invites on the plain way too, where the relay can read and use them.",
+        live=True,
+    )
     locked: bool = setting(False, v.boolean, "Start with new joins refused.", flag=False)
     rotate_every: float | None = setting(
         None, v.off_duration, "Replace the session token this often.", metavar="DURATION", live=True
@@ -103,7 +109,10 @@ class HostSettings:
         secret=True,
     )
     host_keys: tuple[str, ...] = setting(
-        (), v.many(v.path), "Further host keys to show: files with an RSA key, say.", metavar="PATH"
+        (),
+        v.many(v.absolute_path),
+        "Further host keys to show: files with an RSA key, say.",
+        metavar="PATH",
     )
     cwd: str | None = setting(
         None,
@@ -122,6 +131,13 @@ class HostSettings:
         v.many(v.one_line),
         "Further variables that clients may set; * matches any text.",
         metavar="PATTERN",
+    )
+    cut_output: float | None = setting(
+        None,
+        v.off_duration,
+        "Silence after which a command that has ended is over though a program that it left "
+        "behind holds its output open; off waits for the end of its output, as sshd does.",
+        metavar="DURATION",
     )
     keep_shells: float = setting(
         43200.0,
@@ -229,11 +245,6 @@ class HostSettings:
         flag=False,
         live=True,
     )
-    fips: bool = setting(
-        False,
-        v.boolean,
-        "Show an ECDSA host key beside ed25519, for clients bound to FIPS 140-3 algorithms.",
-    )
     busy_poll: bool = setting(
         True,
         v.boolean,
@@ -305,6 +316,13 @@ class RelaySettings:
         v.optional(v.address()),
         "Where hosts dial back to when a port mapping changes it.",
         metavar="ADDR",
+    )
+    origin: tuple[str, ...] = setting(
+        (),
+        v.many(v.origin),
+        "Further address by which hosts reach this relay, such as https://relay.example: that of "
+        "a proxy in front, or of a mapped port.",
+        metavar="URL",
     )
     websocket_only: bool = setting(
         False, v.boolean, "Tell hosts to use WebSockets: a proxy in front speaks only HTTP."
@@ -380,6 +398,23 @@ class RelaySettings:
     )
     max_aliases: int = setting(
         20, v.number(0, 1_000_000), "Most aliases of one owner.", metavar="N", flag=False
+    )
+    max_ports: int = setting(
+        40, v.number(0, 65535), "Most direct ports of one owner.", metavar="N", flag=False
+    )
+    max_ports_per_source: int | None = setting(
+        None,
+        v.optional(v.number(0, 65535)),
+        "Most direct ports of strangers from one address; by default two thirds of them.",
+        metavar="N",
+        flag=False,
+    )
+    token_port_ttl: float = setting(
+        600.0,
+        v.wait,
+        "How long a token's direct port is kept for a host that is away.",
+        metavar="DURATION",
+        flag=False,
     )
     max_streams: int = setting(
         1000, v.number(1, 1_000_000), "Most clients of one host at once.", metavar="N", flag=False

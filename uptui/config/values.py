@@ -11,7 +11,10 @@ from pathlib import Path
 from typing import Final, NamedTuple, TypeVar
 from urllib.parse import urlsplit
 
-from uptui.protocol.names import alias_problem
+from uptui.config.keytext import private_key, showable
+from uptui.errors import ProtocolError
+from uptui.protocol.login import Origin
+from uptui.protocol.names import alias_problem, is_host
 
 T = TypeVar("T")
 Parser = Callable[[object], T]
@@ -32,7 +35,6 @@ _SIZE_UNITS: Final = {
 }  # fmt: skip
 _DURATION_PART = re.compile(r"(\d+(?:\.\d+)?)\s*([a-z]+)")
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([a-z]*)")
-_HOST_NAME = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9._-]*[A-Za-z0-9_])?")
 _FINGERPRINT = re.compile(r"sha256=[0-9a-fA-F]{64}")
 
 
@@ -70,6 +72,8 @@ def text(value: object) -> str:
 
 
 def _shown(value: object) -> str:
+    if isinstance(value, str) and "PRIVATE KEY" in value:
+        return showable(value)
     shown = repr(value)
     return shown if len(shown) <= 60 else f"{shown[:59]}…"
 
@@ -193,9 +197,20 @@ def path(value: object) -> str:
 def identity(value: object) -> str:
     """A private key in OpenSSH format, or the path of one."""
     found = text(value)
-    if "PRIVATE KEY" in found:
-        return found.strip() + "\n"
+    key = private_key(found)
+    if key is not None:
+        return key
+    if showable(found) != found and not _is_file(found):
+        problem = "neither a private key in OpenSSH format nor the path of a file"
+        raise DiscreetError(f"{problem}: {showable(found)}")
     return str(Path(path(found)).absolute())
+
+
+def _is_file(name: str) -> bool:
+    try:
+        return Path(name).is_file()
+    except (OSError, ValueError):  # too long for a path, or with a NUL
+        return False
 
 
 def absolute_path(value: object) -> str:
@@ -225,7 +240,7 @@ def _host(found: str) -> str:
         return str(ipaddress.IPv6Address(found))
     if found == "*":
         return EVERYWHERE
-    if _HOST_NAME.fullmatch(found) is None:
+    if not is_host(found):
         raise ValueError(f"{found!r} is no host name")
     return found
 
@@ -317,6 +332,16 @@ def _relay_url_problem(found: str) -> str | None:
     if parts.fragment and parts.scheme != "https":
         return "a certificate can be pinned only with https"
     return None
+
+
+def origin(value: object) -> str:
+    """`https://relay.example` or `http://192.0.2.7:8080`, spelled with its port."""
+    found = one_line(value)
+    try:
+        return str(Origin.parse(found))
+    except ProtocolError as error:
+        expected = "https://relay.example or http://192.0.2.7:8080"
+        raise ValueError(f"expected such as {expected}, not {_shown(value)}") from error
 
 
 def proxy_url(value: object) -> str:

@@ -1,10 +1,18 @@
-"""How long to wait before the next try: doubling, bounded, with jitter; the dice are passed in."""
+"""How long to wait before the next try; bounded, with jitter; the dice are passed in.
+
+A relay that is away for a moment is found again within STEADY seconds of its return: only after
+PATIENCE seconds of failures do the waits grow on.
+"""
 
 from typing import Final
 
 FIRST: Final = 0.5
 """Seconds before the first retry, at most."""
-LONGEST: Final = 20.0
+STEADY: Final = 3.0
+"""Seconds between two tries while the loss is young, at most."""
+PATIENCE: Final = 600.0
+"""Seconds of waiting after which a loss counts as one that lasts."""
+LONGEST: Final = 30.0
 """Seconds between two tries, at most."""
 STABLE: Final = 20.0
 """Seconds after which a connection counts as good and its loss is retried fast again."""
@@ -13,22 +21,22 @@ STABLE: Final = 20.0
 class Backoff:
     """Counts failures in a row."""
 
-    def __init__(self, first: float = FIRST, longest: float = LONGEST) -> None:
-        self._first = first
-        self._longest = longest
-        self._failures = 0
+    def __init__(self) -> None:
+        self._step = FIRST
+        self._waited = 0.0
 
     def failed(self, dice: float, *, lasted: float = 0.0) -> float:
         """Seconds to wait after a failure of something that had worked for `lasted` seconds.
 
-        `dice` is from 0 to 1; the wait is between half and all of the step's length.
+        `dice` is from 0 to 1; the wait is between two thirds and all of the step's length.
         """
         if lasted >= STABLE:
-            self._failures = 0
-        step = min(self._longest, self._first * 2.0 ** min(self._failures, 30))
-        self._failures += 1
-        return step * (0.5 + dice / 2)
+            self.reset()
+        wait = self._step * (2 + dice) / 3
+        self._waited += wait
+        self._step = min(self._step * 2, STEADY if self._waited < PATIENCE else LONGEST)
+        return wait
 
     def reset(self) -> None:
         """Forget the failures."""
-        self._failures = 0
+        self._step, self._waited = FIRST, 0.0

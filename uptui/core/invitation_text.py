@@ -1,11 +1,12 @@
 """The text that goes to somebody who was invited and has never seen this tool."""
 
+import contextlib
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Final
 
 from uptui.core.keys import KeyFormatError, parse_public_key
-from uptui.protocol.host_api import Invite
+from uptui.protocol.host_api import InviteView
 
 _WHAT: Final = {
     "viewer": "watch a shared terminal",
@@ -21,7 +22,7 @@ You need an SSH key. If you have none (no file ~/.ssh/id_ed25519.pub), make one 
 and press Enter at each question. On Windows this works in PowerShell too."""
 
 
-def _ends(invite: Invite) -> list[str]:
+def _ends(invite: InviteView) -> list[str]:
     lines: list[str] = []
     if invite.expires_at is not None:
         until = datetime.fromtimestamp(invite.expires_at, UTC)
@@ -44,17 +45,16 @@ def _commands(strings: Mapping[str, str]) -> list[tuple[str, str]]:
     return found or [("Terminal", command) for command in list(strings.values())[:1]]
 
 
-def _fingerprint(strings: Mapping[str, str]) -> str | None:
-    """That of the host key in the known_hosts line."""
+def _fingerprints(strings: Mapping[str, str]) -> list[str]:
+    """Those of the host keys in the known_hosts lines: the client chooses which it sees."""
+    found: list[str] = []
     for line in strings.get("known_hosts", "").splitlines():
-        try:
-            return parse_public_key(line.partition(" ")[2]).fingerprint
-        except KeyFormatError:
-            continue
-    return None
+        with contextlib.suppress(KeyFormatError):
+            found.append(parse_public_key(line.partition(" ")[2]).fingerprint)
+    return found
 
 
-def invitation_text(invite: Invite, strings: Mapping[str, str]) -> str:
+def invitation_text(invite: InviteView, strings: Mapping[str, str]) -> str:
     """A message ready to send: what it is, how to make a key, the commands, how to be sure.
 
     `strings` are those of the invite by format (protocol.host_api.Strings.strings).
@@ -64,7 +64,7 @@ def invitation_text(invite: Invite, strings: Mapping[str, str]) -> str:
     for title, command in _commands(strings):
         parts += [f"{title}:", "", *(f"    {line}" for line in command.splitlines()), ""]
     parts.append("The first time you are asked whether to trust the host key.")
-    fingerprint = _fingerprint(strings)
-    if fingerprint is not None:
-        parts.append(f"Say yes only if it is {fingerprint}")
+    fingerprints = _fingerprints(strings)
+    if fingerprints:
+        parts.append("Say yes only if it is " + "\nor ".join(fingerprints))
     return "\n".join(parts).rstrip() + "\n"

@@ -1,5 +1,8 @@
 """Invites: random names with a role, a landing, an end and a number of uses.
 
+The route is the public half, which relays know; what admits is the secret, which we keep as it is,
+because the host is shown the whole string again.
+
 A use is a key: everybody who used an invite may come back by it, with any number of connections,
 until it expires or is revoked. An IDE opens several connections and a link breaks; neither may
 lock out who was invited. An invite that binds to the first key admits only that key.
@@ -10,9 +13,16 @@ from typing import Final, Literal
 
 import msgspec
 
-from uptui.core.text import clean_name
 from uptui.protocol import host_api
-from uptui.protocol.names import Fingerprint, RouteName, new_invite
+from uptui.protocol.names import (
+    Fingerprint,
+    RouteName,
+    new_invite,
+    new_secret,
+    split_secret,
+    with_secret,
+)
+from uptui.text import clean_name
 
 MAX_INVITES: Final = 200
 """Invites that work at the same time; each is a route at the relay."""
@@ -30,6 +40,7 @@ class Invite(msgspec.Struct, frozen=True, kw_only=True):
     """One invite as it is stored."""
 
     route: RouteName
+    secret: str = ""
     name: str
     role: str
     landing: str
@@ -40,6 +51,13 @@ class Invite(msgspec.Struct, frozen=True, kw_only=True):
     bind_first_key: bool = True
     used_by: tuple[Fingerprint, ...] = ()
     revoked_at: float | None = None
+    overheard: bool = False
+    """Somebody said the secret where the relay reads it: further keys need a person's yes."""
+
+    @property
+    def user(self) -> str:
+        """The SSH user name that uses it; a secret."""
+        return with_secret(self.route, self.secret)
 
     @property
     def bound_to(self) -> Fingerprint | None:
@@ -110,7 +128,8 @@ class Invites:
         if len(self.routes(now)) >= MAX_INVITES:
             raise InviteError(f"{MAX_INVITES} invites are open already; revoke some of them first")
         invite = Invite(
-            route=self._make_route(),
+            route=self._new_route(),
+            secret=new_secret(),
             name=name,
             role=new.role,
             landing=new.landing,
@@ -126,8 +145,9 @@ class Invites:
         return self._by_route.get(RouteName(route))
 
     def find(self, text: str, now: float) -> list[Invite]:
-        """By route, or else by name: those that work, or else those that have ended."""
-        exact = self.get(text)
+        """By route (with or without secret), or else by name: those that work, or else those that
+        have ended."""
+        exact = self.get(split_secret(text)[0])
         if exact is not None:
             return [exact]
         name = clean_name(text)
@@ -161,6 +181,14 @@ class Invites:
         self._by_route[route] = revoked
         return revoked
 
+    def overhear(self, route: RouteName) -> Invite | None:
+        """Somebody said its secret to a relay; None when that is known already."""
+        invite = self._by_route.get(route)
+        if invite is None or invite.overheard:
+            return None
+        self._by_route[route] = msgspec.structs.replace(invite, overheard=True)
+        return invite
+
     def delete_ended(self, now: float) -> bool:
         """Forget invites that ended long ago; True when any was."""
         ended = [invite for invite in self._by_route.values() if not invite.works(now)]
@@ -171,6 +199,12 @@ class Invites:
             del self._by_route[invite.route]
         return bool(old)
 
+    def _new_route(self) -> RouteName:
+        route = self._make_route()
+        while route in self._by_route:
+            route = self._make_route()
+        return route
+
 
 def _ended_at(invite: Invite) -> float:
     ends = [t for t in (invite.revoked_at, invite.expires_at) if t is not None]
@@ -179,9 +213,9 @@ def _ended_at(invite: Invite) -> float:
 
 def invite_model(
     invite: Invite, now: float, strings: Mapping[str, str] | None = None
-) -> host_api.Invite:
+) -> host_api.InviteView:
     """How the host API shows an invite."""
-    return host_api.Invite(
+    return host_api.InviteView(
         route=invite.route,
         name=invite.name,
         role=invite.role,

@@ -1,8 +1,7 @@
 """Public keys as text: parsing authorized_keys lines and fingerprints; reads no file.
 
-The format is that of sshd(8), AUTHORIZED_KEYS FILE FORMAT. Of its options only those that cannot
-widen access by being ignored are accepted, and two of our own: `uptui-role="pair"` and
-`uptui-name="Alice"`.
+The format is that of sshd(8), AUTHORIZED_KEYS FILE FORMAT, with its options as far as `keyoptions`
+knows them and two of our own: `uptui-role="pair"` and `uptui-name="Alice"`.
 """
 
 import base64
@@ -12,8 +11,9 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
-from uptui.core.text import clean_name
+from uptui.core.keyoptions import UNLIMITED, KeyLimits, KeyOptionError, limits_of
 from uptui.protocol.names import Fingerprint
+from uptui.text import clean_name
 
 MAX_LINE_LENGTH: Final = 16 * 1024
 MAX_KEYS: Final = 10_000
@@ -22,10 +22,6 @@ MAX_KEYS: Final = 10_000
 KEY_TYPES: Final = frozenset({
     "ssh-ed25519", "ssh-rsa", "ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384", "ecdsa-sha2-nistp521",
     "sk-ssh-ed25519@openssh.com", "sk-ecdsa-sha2-nistp256@openssh.com", "ssh-ed448",
-})  # fmt: skip
-_HARMLESS: Final = frozenset({
-    "agent-forwarding", "port-forwarding", "pty", "user-rc", "no-user-rc", "x11-forwarding",
-    "environment", "no-touch-required",
 })  # fmt: skip
 _OPTION = re.compile(r'(?P<name>[A-Za-z0-9-]+)(?:="(?P<value>(?:[^"\\]|\\.)*)")?(?P<end>,|\s+|$)')
 
@@ -38,6 +34,11 @@ class PublicKey:
     fingerprint: Fingerprint
     comment: str = ""
 
+    @property
+    def kind(self) -> str:
+        """Its algorithm: "ssh-ed25519"."""
+        return self.text.partition(" ")[0]
+
 
 @dataclass(frozen=True)
 class AuthorizedKey:
@@ -49,6 +50,7 @@ class AuthorizedKey:
     """Empty: the default role."""
     source: str
     """Where it is listed, in words: "authorized_keys", "github:user", ..."""
+    limits: KeyLimits = UNLIMITED
 
 
 class KeyFormatError(ValueError):
@@ -81,16 +83,16 @@ def parse_public_key(text: str) -> PublicKey:
     return PublicKey(canonical, fingerprint_of(blob), comment)
 
 
-def _options(text: str) -> tuple[dict[str, str], str]:
+def _options(text: str) -> tuple[list[tuple[str, str]], str]:
     """Split leading options from the key that follows them."""
-    options: dict[str, str] = {}
+    options: list[tuple[str, str]] = []
     position = 0
     while True:
         match = _OPTION.match(text, position)
         if match is None:
             raise KeyFormatError("malformed options before the key")
         value = re.sub(r"\\(.)", r"\1", match["value"] or "")
-        options[match["name"].lower()] = value
+        options.append((match["name"].lower(), value))
         position = match.end()
         if match["end"] != ",":
             return options, text[position:]
@@ -107,21 +109,21 @@ def parse_authorized_line(line: str, source: str) -> AuthorizedKey | None:
         return None
     if len(line) > MAX_LINE_LENGTH:
         raise KeyFormatError(f"longer than {MAX_LINE_LENGTH} characters")
-    options: dict[str, str] = {}
+    options: list[tuple[str, str]] = []
     if line.split(None, 1)[0] not in KEY_TYPES:
         if line.split(None, 1)[0].endswith("-cert-v01@openssh.com"):
             raise KeyFormatError("certificates are not supported")
         options, line = _options(line)
-    role = options.pop("uptui-role", "")
-    name = options.pop("uptui-name", "")
-    for option in options:
-        if option not in _HARMLESS:
-            raise KeyFormatError(
-                f"option {option!r} is not supported, so the key is not let in: "
-                'use uptui-role="..." to limit it'
-            )
+    ours = {name: value for name, value in options if name.startswith("uptui-")}
+    role, name = ours.pop("uptui-role", ""), ours.pop("uptui-name", "")
+    try:
+        unknown = [(option, value) for option, value in options if option in ours]
+        theirs = [pair for pair in options if not pair[0].startswith("uptui-")]
+        limits = limits_of([*unknown, *theirs])
+    except KeyOptionError as error:
+        raise KeyFormatError(str(error)) from error
     key = parse_public_key(line)
-    return AuthorizedKey(key, clean_name(name) or key.comment, role, source)
+    return AuthorizedKey(key, clean_name(name) or key.comment, role, source, limits)
 
 
 def parse_authorized_keys(

@@ -4,9 +4,9 @@ from typing import Final
 
 import msgspec
 
-from uptui.core.text import MAX_LINE, clean, clean_name
 from uptui.protocol import host_api
 from uptui.protocol.names import Fingerprint
+from uptui.text import MAX_LINE, clean, clean_name
 
 MAX_PASSERS_BY: Final = 500
 """People remembered without a role or a block; beyond that the one seen longest ago goes."""
@@ -88,9 +88,9 @@ class People:
             del self._by_fingerprint[person.fingerprint]
 
 
-def person_model(person: Person) -> host_api.Person:
+def person_model(person: Person) -> host_api.PersonView:
     """How the host API shows a person."""
-    return host_api.Person(
+    return host_api.PersonView(
         fingerprint=person.fingerprint,
         key=person.key,
         name=person.name,

@@ -83,6 +83,11 @@ class Policies:
         self._last_present = max(self._last_present, now)
         self._last_active = max(self._last_active, now)
 
+    def clock_moved(self, by: float) -> None:
+        """The clock was set, or the machine slept: those seconds are no time of the rules."""
+        self._last_present += by
+        self._last_active += by
+
     def ending(self) -> Ending | None:
         """The next end, as far as it is known now."""
         rules = self.rules

@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from uptui.core.access import Arrival, Ask, Landing
-from uptui.core.text import MAX_LINE, clean, clean_name
 from uptui.protocol import host_api
 from uptui.protocol.names import ClientId, Fingerprint, RequestId, new_request_id
+from uptui.text import MAX_LINE, clean, clean_name
 
 MAX_PENDING: Final = 20
 """Requests that wait at the same time."""
@@ -23,7 +23,7 @@ MAX_CLIENTS_PER_REQUEST: Final = 8
 MAX_WANTS: Final = 4
 """Different wishes of one request that are shown."""
 RETURN_WINDOW: Final = 60.0
-"""Seconds that a request outlives its last client."""
+"""Seconds that a request outlives a client that was lost."""
 
 Who = tuple[Fingerprint, bool]
 """A key, and whether only the relay has checked it."""
@@ -48,12 +48,16 @@ class Request:
     clients: dict[ClientId, Arrival] = field(default_factory=dict[ClientId, Arrival])
     wants: list[str] = field(default_factory=list[str])
     lost_at: float | None = None
+    stays: float = RETURN_WINDOW
+    """Seconds that it outlives its last client."""
+    warning: str = ""
+    """Why this may not be who the name says, in words; empty for no reason."""
 
     @property
     def ends_at(self) -> float:
         if self.lost_at is None:
             return self.expires_at
-        return min(self.expires_at, self.lost_at + RETURN_WINDOW)
+        return min(self.expires_at, self.lost_at + self.stays)
 
     def wish(self, what: str) -> None:
         what = clean(what)
@@ -121,18 +125,33 @@ class Requests:
         request.wish(arrival.wants)
         return request, new
 
-    def leave(self, client_id: ClientId, now: float, *, gave_up: bool) -> Request | None:
-        """A waiting client is gone; returns its request when nobody waits in it any more."""
+    def leave(
+        self,
+        client_id: ClientId,
+        now: float,
+        *,
+        gave_up: bool = False,
+        stays: float = RETURN_WINDOW,
+    ) -> Request | None:
+        """A waiting client is gone; returns its request when nobody waits in it any more: it goes
+        at once when the client gave up, else `stays` seconds later."""
         request = self.of_client(client_id)
         if request is None:
             return None
         request.clients.pop(client_id)
         if request.clients:
             return None
-        request.lost_at = now
+        request.lost_at, request.stays = now, stays
         if gave_up:
             del self._by_id[request.id]
         return request
+
+    def clock_moved(self, by: float) -> None:
+        """The clock was set, or the machine slept: everybody may wait as long as before."""
+        for request in self._by_id.values():
+            request.expires_at += by
+            if request.lost_at is not None:
+                request.lost_at += by
 
     def pop(self, request_id: str) -> Request | None:
         return self._by_id.pop(RequestId(request_id), None)
@@ -180,4 +199,5 @@ def pending_model(request: Request) -> host_api.Pending:
         asked_at=request.asked_at,
         expires_at=request.ends_at,
         present=request.lost_at is None,
+        warning=request.warning,
     )

@@ -32,9 +32,16 @@ class Role:
     files_root: str | None = None
     """Directory that file access is confined to; None is the whole file system."""
     description: str = field(default="", compare=False)
+    forward_only: tuple[str, ...] = ()
+    """Patterns of which one must match as well: what an authorized_keys line permits its key."""
 
     def can(self, capability: Capability) -> bool:
         return capability in self.capabilities
+
+
+def has_programs(role: Role) -> bool:
+    """Whether it runs programs of its choice as the host's user, which nothing here confines."""
+    return role.can(Capability.SHELL) or role.can(Capability.EXEC)
 
 
 VIEWER: Final = Role(

@@ -1,4 +1,4 @@
-"""The share: one object for the daemon to hold, made of a door, the host's acts and their state.
+"""The share: one object for the daemon to hold, made of admission, commands and their state.
 
 Every method is synchronous and takes `now` (Unix seconds). What it brings about is in the outbox
 afterwards, in order; `drain` takes it.
@@ -9,18 +9,19 @@ from collections.abc import Iterable, Mapping
 import msgspec
 
 from uptui.core.access import landing_of
-from uptui.core.acts import Acts, role_called
-from uptui.core.address import Address
-from uptui.core.door import Door
+from uptui.core.admission import Admission
+from uptui.core.commands import Commands, role_called
 from uptui.core.events import Dirty, Effect, RoutesChanged, StopSharing, Tell
 from uptui.core.invites import Invite, Invites
 from uptui.core.keys import AuthorizedKey, KeyFormatError, parse_public_key
 from uptui.core.people import People, PeopleFullError, Person
 from uptui.core.policies import Policies, Presence, Stop, Warn
+from uptui.core.session_token import SessionToken
 from uptui.core.share_state import ActError, ShareSettings, ShareState
-from uptui.core.text import clean_name
+from uptui.protocol.durations import written
 from uptui.protocol.host_api import EditPerson, NewInvite
 from uptui.protocol.names import Fingerprint, RouteName, masked
+from uptui.text import clean_name
 
 
 class Share:
@@ -31,19 +32,19 @@ class Share:
         settings: ShareSettings,
         now: float,
         *,
-        address: Address | None = None,
+        address: SessionToken | None = None,
         people: list[Person] | None = None,
         invites: list[Invite] | None = None,
     ) -> None:
         self.state = ShareState(
             settings,
-            address or Address.fresh(now),
+            address or SessionToken.fresh(now),
             People(people),
             Invites(invites),
             Policies(settings.rules, now),
         )
-        self.door = Door(self.state)
-        self.acts = Acts(self.state, self.door)
+        self.admission = Admission(self.state)
+        self.commands = Commands(self.state, self.admission)
         self._published = set(self.state.routes(now))
         if address is None:
             self.state.emit(Dirty("session"))
@@ -61,25 +62,35 @@ class Share:
         state.policies.rules = settings.rules
         if alias_changed:
             state.emit(RoutesChanged())
-        for client in state.roster.all():
+        for client in state.connected.all():
             role = settings.roles.get(client.grant.role.name)
             if role is not None and role != client.grant.role:
-                self.acts.change_role(client.arrival.client_id, role.name, now)
+                self.commands.change_role(client.arrival.client_id, role.name, now)
 
     def authorize(self, keys: Mapping[Fingerprint, AuthorizedKey]) -> None:
         """Replace the keys that files and services list."""
         self.state.authorized = keys
 
+    def clock_moved(self, by: float, now: float) -> None:
+        """The clock was set, or the machine slept for `by` seconds: no duration counts them."""
+        state = self.state
+        state.policies.clock_moved(by)
+        state.requests.clock_moved(by)
+        state.connected.clock_moved(by)
+        way = "ahead" if by > 0 else "back"
+        text = f"the clock moved {way} by {written(round(abs(by)))}; what lasts so long lasts on"
+        state.record(now, "clock.moved", text, "notice", seconds=round(by, 1))
+
     def tick(self, now: float, present: Iterable[Presence]) -> None:
         """Time passes: requests and invites end, policies act. Called about once a second."""
         state = self.state
-        self.door.expire(now)
+        self.admission.expire(now)
         if state.invites.delete_ended(now):
             state.emit(Dirty("invites"))
         self._publish_if_changed(now)
         rotates_at = state.address.rotates_at(state.settings.rules.rotate_every)
         if rotates_at is not None and now >= rotates_at:
-            self.acts.rotate(now)
+            self.commands.rotate(now)
         due = state.policies.check(now, present)
         if isinstance(due, Warn):
             self._warn(due, now)
@@ -140,7 +151,7 @@ class Share:
             changed = msgspec.structs.replace(changed, blocked=edit.blocked)
         changed = self._put(changed)
         if edit.blocked and not person.blocked:
-            self.acts.block(person.fingerprint, person.key, name, now)
+            self.commands.block(person.fingerprint, person.key, name, now)
         else:
             self._regrant(changed, edit)
         if (name, role) != (person.name, person.role) or (person.blocked and not changed.blocked):
@@ -176,7 +187,7 @@ class Share:
         """Forget somebody, role and block included; who is in stays. Raises ActError."""
         person = self._person(fingerprint)
         self.state.people.forget(person.fingerprint)
-        self.state.roster.end_visits(person.fingerprint)
+        self.state.connected.end_approvals(person.fingerprint)
         self.state.emit(Dirty("people"))
         self.state.record(
             now,
@@ -193,12 +204,12 @@ class Share:
     def _regrant(self, person: Person, edit: EditPerson) -> None:
         """Let a new name or role hold for who is in, and for who comes back."""
         if edit.role is not None:
-            self.state.roster.end_visits(person.fingerprint)
+            self.state.connected.end_approvals(person.fingerprint)
         if edit.name is not None:
-            self.state.roster.rename(person.fingerprint, person.name)
+            self.state.connected.rename(person.fingerprint, person.name)
         if edit.role is not None or edit.name is not None:
             role = self.state.settings.roles[person.role] if edit.role else None
-            self.acts.regrant(person.fingerprint, role, person.name)
+            self.commands.regrant(person.fingerprint, role, person.name)
 
     def _person(self, fingerprint: str) -> Person:
         person = self.state.people.get(fingerprint)
@@ -219,7 +230,7 @@ class Share:
         left = f"{minutes:.0f} min" if minutes >= 1.5 else f"{due.seconds:.0f} s"
         text = f"this share ends in {left}: {due.reason}"
         self.state.record(now, "share.warning", text, "warning", seconds=round(due.seconds))
-        for client in self.state.roster.all():
+        for client in self.state.connected.all():
             self.state.emit(Tell(client.arrival.client_id, text))
 
     def _publish_if_changed(self, now: float) -> None:

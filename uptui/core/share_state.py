@@ -1,11 +1,11 @@
-"""What the door and the host's acts share: settings, everybody known, and the outbox."""
+"""What admission and commands share: settings, everybody known, and the outbox."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
 from uptui.core.access import Arrival, Landing
-from uptui.core.address import Address
+from uptui.core.connected import Client, Connected
 from uptui.core.events import Effect, Record, Scalar
 from uptui.core.invites import Invites
 from uptui.core.keys import AuthorizedKey
@@ -13,11 +13,11 @@ from uptui.core.people import People
 from uptui.core.policies import Policies, Rules
 from uptui.core.requests import Requests
 from uptui.core.roles import BUILT_IN, DEVELOPER, Role
-from uptui.core.roster import Client, Roster
-from uptui.core.text import clean
+from uptui.core.session_token import SessionToken
 from uptui.errors import ConfigError
 from uptui.protocol.host_api import Level, UnknownPolicy
 from uptui.protocol.names import Fingerprint, RouteName
+from uptui.text import clean
 
 APPROVAL_TIMEOUT: Final = 120.0
 """Seconds within which somebody must answer a request."""
@@ -32,6 +32,8 @@ class ShareSettings:
     alias: str | None = None
     unknown: UnknownPolicy = "ask"
     e2e_only: bool = False
+    plain_invites: bool = False
+    """Take secrets on the plain way, where the relay reads them."""
     default_role: str = DEVELOPER.name
     """What a plain approve, an unlabelled authorized key and `accept` give."""
     default_landing: Landing = field(default_factory=Landing)
@@ -49,6 +51,11 @@ class ShareSettings:
             )
 
 
+def _no_command(user: str) -> str:
+    del user
+    return ""
+
+
 class ActError(Exception):
     """Something the host asked for cannot be done; the text says why."""
 
@@ -63,16 +70,18 @@ class ShareState:
     """The parts; whoever changes one leaves the effects in the outbox."""
 
     settings: ShareSettings
-    address: Address
+    address: SessionToken
     people: People
     invites: Invites
     policies: Policies
     requests: Requests = field(default_factory=Requests)
-    roster: Roster = field(default_factory=Roster)
+    connected: Connected = field(default_factory=Connected)
     authorized: Mapping[Fingerprint, AuthorizedKey] = field(
         default_factory=dict[Fingerprint, AuthorizedKey]
     )
     outbox: list[Effect] = field(default_factory=list[Effect])
+    command: Callable[[str], str] = _no_command
+    """The end-to-end ssh command with this user name; empty while there is none."""
 
     def emit(self, *effects: Effect) -> None:
         self.outbox.extend(effects)

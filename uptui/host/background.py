@@ -3,14 +3,14 @@
 import json
 import os
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Mapping
 from typing import Final
 
 from uptui.errors import StateError, UptuiError
-from uptui.host.state import private_directory
 from uptui.paths import Places
+from uptui.runtime.inheritance import OURSELVES
+from uptui.runtime.private_files import private_directory
 
 START_TIMEOUT: Final = 30.0
 """Seconds within which the daemon must answer on its socket."""
@@ -49,7 +49,7 @@ def start(
     """
     log = _open_log(places)
     from_here = os.fstat(log).st_size
-    command = [sys.executable, "-m", "uptui", "--name", places.name, *arguments]
+    command = [*OURSELVES, "--name", places.name, *arguments]
     try:
         child = subprocess.Popen(
             [*command, "host", "--daemon"],

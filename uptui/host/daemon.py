@@ -12,43 +12,50 @@ from typing import Final, cast
 
 import asyncssh
 
-from uptui.collector import Collector
 from uptui.config import Settings
+from uptui.config.keytext import private_key
 from uptui.core.keys import parse_public_key
 from uptui.errors import ConfigError
-from uptui.host import api, doctor, wishes
-from uptui.host.acts import Calls, HostActs
-from uptui.host.addresses import Addresses, Names, wish
-from uptui.host.allocator import keep_freed
-from uptui.host.api_server import ApiServer, bind
-from uptui.host.authorized import AuthorizedKeys, check_readable
-from uptui.host.changes import Changes
-from uptui.host.desk import Desk
-from uptui.host.eventlog import RING, EventLog
-from uptui.host.gate import StreamOrigin
-from uptui.host.identity import load_host_keys, load_identity, public_line
-from uptui.host.link import Endpoint, Hooks, LinkSettings, RelayLink
-from uptui.host.lock import DaemonLock
-from uptui.host.memory import Memory
+from uptui.host import doctor, settings_map
+from uptui.host.api import callers, routes
+from uptui.host.api.events import Changes
+from uptui.host.api.server import ApiServer, bind
+from uptui.host.api.snapshot import Moment, Unchanging, draw
+from uptui.host.controller import Controller, ControllerHooks
+from uptui.host.keys.authorized_keys import AuthorizedKeys, check_readable
+from uptui.host.keys.identity import load_host_keys, load_identity, public_line
+from uptui.host.live_settings import Tuning
 from uptui.host.ports import PortWatch
-from uptui.host.pty import Size
-from uptui.host.reception import Hooks as ReceptionHooks
-from uptui.host.reception import Reception
-from uptui.host.snapshot import Moment, Unchanging, draw
-from uptui.host.spawn import ExitStatus
-from uptui.host.ssh.environment import Environment, usable_shell
-from uptui.host.ssh.guest_services import GuestServices
-from uptui.host.ssh.hostkeys import shown
-from uptui.host.ssh.server import SSHHost
-from uptui.host.state import StateDir
-from uptui.host.terminal import attach
-from uptui.host.terminal.terminals import TerminalService
-from uptui.host.tuning import Tuning
-from uptui.orphans import Orphans
+from uptui.host.process.guests import Guests
+from uptui.host.process.pty import Size
+from uptui.host.process.spawn import GUESTS, ExitStatus
+from uptui.host.publishing import Addresses, Names, wish
+from uptui.host.relay_link import LinkHooks, LinkSettings, RelayEndpoint, RelayLink
+from uptui.host.service import Calls, HostService
+from uptui.host.share_commands import ShareCommands
+from uptui.host.sshd.access_control import StreamOrigin
+from uptui.host.sshd.client_services import GuestServices
+from uptui.host.sshd.common import Common
+from uptui.host.sshd.forwarding.guard import Guard
+from uptui.host.sshd.server import SSHHost
+from uptui.host.sshd.sessions.environment import Environment, usable_shell
+from uptui.host.sshd.vouching import screened
+from uptui.host.storage.documents import Memory
+from uptui.host.storage.event_log import RING, EventLog
+from uptui.host.storage.lock import DaemonLock
+from uptui.host.storage.state_directory import StateDir
+from uptui.host.terminals import attach
+from uptui.host.terminals.terminals import TerminalService
 from uptui.paths import Places
 from uptui.protocol import host_api
+from uptui.protocol.control import Shown
 from uptui.protocol.host_api import LogEntry, ShareStatus, Snapshot
-from uptui.protocol.names import Fingerprint, RouteName
+from uptui.protocol.names import Fingerprint, Screening
+from uptui.runtime.gc_tuning import Collector
+from uptui.runtime.malloc_tuning import keep_freed
+from uptui.runtime.private_files import remove_leftovers
+from uptui.runtime.reaper import Orphans
+from uptui.ssh.hostkeys import shown
 
 GOODBYE: Final = "The host has stopped sharing."
 NOT_FOUND: Final = 127
@@ -76,12 +83,13 @@ class HostDaemon:
         """Raises AlreadyRunningError, ConfigError, StateError."""
         settings, places = plan.settings, plan.places
         self._plan = plan
-        self.exit_code = 0
         """That of the command, once the share has ended with it."""
         _check_wishes(settings)
         self._state = StateDir(places.state_dir)
         self._lock = DaemonLock(places.lock_file)
         self._lock.acquire()
+        for directory in (places.state_dir, places.state_dir / "keys"):
+            remove_leftovers(directory)
         try:
             origin = settings.origin("host.identity").where
             self.key = load_identity(settings.host.identity, origin, places.identity_file)
@@ -92,7 +100,12 @@ class HostDaemon:
             self._lock.release()
             raise
 
-    async def run(self, relay: Endpoint, started: Callable[["Running"], None]) -> str:
+    @property
+    def fingerprint(self) -> str:
+        """Of the identity key."""
+        return self.key.get_fingerprint()
+
+    async def run(self, relay: RelayEndpoint, started: Callable[["Running"], None]) -> str:
         """Share until stopped; returns why it ended. `started` gets the parts once they are made.
 
         Raises StateError, ConfigError.
@@ -112,64 +125,85 @@ class HostDaemon:
 class Running:
     """The wired parts of a daemon that runs; lives in one event loop."""
 
+    exit_code = 0
+
     def __init__(
         self,
         plan: Plan,
         state: StateDir,
         tuning: Tuning,
         host_keys: list[asyncssh.SSHKey],
-        relay: Endpoint,
+        relay: RelayEndpoint,
     ) -> None:
-        settings, places, key = plan.settings, plan.places, host_keys[0]
+        settings, key = plan.settings, host_keys[0]
+        self._places = places = plan.places
         self._tuning = tuning
         self._ending: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self.ready = asyncio.Event()
         """Set once the strings have worked for the first time."""
         self.exit_code = 0
         self._command = plan.command
-        ssh_settings = wishes.ssh_settings(settings, tuning.alias or socket.gethostname())
+        ssh_settings = settings_map.ssh_settings(settings, tuning.alias or socket.gethostname())
         environment = Environment(ssh_settings, os.environ)
         self._fixed = _unchanging(places.name, environment.account.name, key)
         directory = settings.host.cwd or environment.account.home
-        keys = tuple(public_line(one) for one in shown(host_keys, fips=ssh_settings.fips))
+        keys = tuple(public_line(one) for one in shown(host_keys))
         self._addresses = Addresses(keys, self._fixed.hostname, directory)
         self.changes = Changes(self.snapshot)
         self.log = EventLog(places.event_log)
         self.link = RelayLink(
-            LinkSettings(relay, key, settings.host.join_token, wishes.transport(settings)),
-            Hooks(self._accept, self.changes.touch, self._record, self._published),
+            LinkSettings(relay, key, settings.host.join_token, settings_map.transport(settings)),
+            LinkHooks(self._accept, self.changes.touch, self._record, self._shown, self._published),
         )
         memory = Memory(state, self._fixed.fingerprint)
-        self.reception = Reception(
-            memory.load(wishes.share_settings(settings, tuning.alias), time.time()),
+        self.controller = Controller(
+            memory.load(settings_map.share_settings(settings, tuning.alias), time.time()),
             self.log,
             memory,
-            hooks=ReceptionHooks(self._publish, self.changes.touch, self.stop, self._banish),
+            hooks=ControllerHooks(self._publish, self.changes.touch, self.stop, self._banish),
         )
-        self.desk = Desk(self.reception, self._invite_strings)
+        self.controller.share.state.command = self._e2e_command
+        self.share_commands = ShareCommands(self.controller, self._invite_strings)
         self.terminals = TerminalService(
-            wishes.terminal_settings(settings, plan.command, plan.directory, places.recordings),
+            settings_map.terminal_settings(
+                settings, plan.command, plan.directory, places.recordings
+            ),
             environment,
             on_change=self.changes.touch,
             on_shared_end=self._shared_ended if plan.command else _ignore,
             note=self._note,
         )
-        self.ssh = SSHHost(host_keys, self.reception, ssh_settings, self.terminals, GuestServices)
-        self._keys = AuthorizedKeys(
-            places.state_dir / "keys",
-            self.reception.authorize,
-            lambda problem: self._record("keys.problem", problem, "warning"),
+        self.programs = Guests(self.changes.touch, self._note_key)
+        common = Common(Guard((*places.private, *_key_files(settings))))
+        self.ssh = SSHHost(
+            host_keys,
+            self.controller,
+            ssh_settings,
+            self.terminals,
+            lambda connection: GuestServices(connection, common),
+            programs=self.programs,
         )
+        self._keys = self._made_keys()
         self._ports = PortWatch(lambda: self._tuning.now.host.ports_ignore, self.changes.touch)
         self._collector = Collector()
-        self._places = places
         self._api = self._made_api()
+
+    def _made_keys(self) -> AuthorizedKeys:
+        keys_dir = self._places.state_dir / "keys"
+        return AuthorizedKeys(keys_dir, self.controller.authorize, self._keys_problem)
 
     def _made_api(self) -> ApiServer:
         calls = Calls(self.url, self._settings_changed, self.stop, self._doctor)
-        acts = HostActs(self.desk, self.link, self.log, self._tuning, self.changes, calls)
-        application = api.application(acts, attach.routes(self.terminals))
-        return ApiServer(application, bind(self._places.api_socket))
+        commands = HostService(
+            self.share_commands, self.link, self.log, self._tuning, self.changes, calls
+        )
+        application = routes.application(commands, attach.routes(self.terminals, self.programs.end))
+        return ApiServer(application, bind(self._places.api_socket), self._objection)
+
+    def _objection(self, pid: int) -> str:
+        """Why a process may not use the API: it is a forward of ours, or a guest's."""
+        listed = self.controller.share.state.authorized
+        return callers.objection(pid, callers.Programs(os.getpid(), GUESTS, listed))
 
     @property
     def fingerprint(self) -> str:
@@ -187,14 +221,21 @@ class Running:
         keep_freed()
         await self._keys.use(self._tuning.now.host.authorized_keys)
         if self._tuning.now.host.locked:
-            self.desk.lock(host_api.Lock(locked=True))
+            self.share_commands.lock(host_api.Lock(locked=True))
         await self.ssh.start()
         if self._command:
             self.terminals.start_shared(COMMAND_SIZE)
         self._publish()
         async with asyncio.TaskGroup() as group:
             serving = group.create_task(self._api.serve())
-            work = (self.reception, self._keys, self._ports, self.link, self._collector)
+            work = (
+                self.controller,
+                self._keys,
+                self._ports,
+                self.link,
+                self._collector,
+                self.programs,
+            )
             tasks = [group.create_task(part.run()) for part in (*work, Orphans())]
             reason = await self._ending
             await self._end(reason)
@@ -207,10 +248,10 @@ class Running:
 
     async def _end(self, reason: str) -> None:
         self._record("share.stopped", f"sharing ends: {reason}", "notice")
-        self.reception.close(GOODBYE)
+        self.controller.close(GOODBYE)
         await self.ssh.close(GOODBYE)
         self.terminals.close()
-        self.reception.save()
+        self.controller.save()
         self.changes.close()
 
     def stop(self, reason: str) -> None:
@@ -220,10 +261,18 @@ class Running:
 
     def names(self) -> Names:
         """By what names we want to be reached now."""
-        state = self.reception.share.state
+        state = self.controller.share.state
         host = self._tuning.now.host
-        invites = tuple(self.reception.share.routes(time.time()))
-        return Names(state.address.token, self._tuning.alias, invites, host.e2e_only)
+        invites = tuple(self.controller.share.routes(time.time()))
+        secret = self.share_commands.secret if host.unknown == "accept" else ""
+        return Names(
+            state.address.token,
+            self._tuning.alias,
+            invites,
+            host.e2e_only,
+            secret,
+            host.plain_invites,
+        )
 
     def url(self) -> host_api.Strings:
         """The strings that people connect with."""
@@ -241,16 +290,19 @@ class Running:
             relay=self.link.model(),
             url=self.url(),
             ports=self._ports.ports,
-            terminals=self.terminals.snapshot(),
+            terminals=[*self.terminals.snapshot(), *self.programs.snapshot()],
         )
-        return draw(self._fixed, moment, self.desk)
+        return draw(self._fixed, moment, self.share_commands)
 
     def log_after(self, n: int) -> list[LogEntry]:
         """The entries with a greater number that are remembered, oldest first."""
         return self.log.after(n, RING)
 
-    def _invite_strings(self, invite: RouteName) -> dict[str, str]:
-        return dict(self._addresses.invite_strings(invite, self.names(), self.link.status))
+    def _invite_strings(self, user: str) -> dict[str, str]:
+        return dict(self._addresses.invite_strings(user, self.names(), self.link.status))
+
+    def _e2e_command(self, user: str) -> str:
+        return self._addresses.command(user, self.names(), self.link.status)
 
     def _publish(self) -> None:
         self.link.publish(wish(self.names(), self.link.status))
@@ -267,15 +319,25 @@ class Running:
     def _accept(self, sock: socket.socket, origin: StreamOrigin) -> None:
         self.ssh.accept(sock, origin)
 
+    def _shown(self, key: Shown) -> Screening | None:
+        return screened(self.controller, key)
+
     def _record(self, event: str, text: str, level: host_api.Level) -> None:
-        self.reception.record(event, text, level=level)
+        self.controller.record(event, text, level=level)
 
     def _note(self, event: str, text: str, **data: object) -> None:
         kept = {key: str(value) for key, value in data.items()}
-        self.reception.record(event, text, level="info", **kept)
+        self.controller.record(event, text, level="info", **kept)
+
+    def _note_key(self, event: str, text: str, key: Fingerprint) -> None:
+        self._note(event, text, fingerprint=key)
+
+    def _keys_problem(self, problem: str) -> None:
+        self._record("keys.problem", problem, "warning")
 
     def _banish(self, key: Fingerprint) -> None:
         self.terminals.kept.end_of(key)
+        self.programs.end_key(key)
 
     def _shared_ended(self, status: ExitStatus) -> None:
         self.exit_code = status.shell_code
@@ -288,9 +350,9 @@ class Running:
         now = self._tuning.now
         if key == "host.authorized_keys":
             await self._keys.use(now.host.authorized_keys)
-        self.reception.configure(wishes.share_settings(now, self._tuning.alias))
+        self.controller.configure(settings_map.share_settings(now, self._tuning.alias))
         self.terminals.kept.grace = now.host.keep_shells
-        self.terminals.set_size_policy(wishes.size_policy(now))
+        self.terminals.set_size_policy(settings_map.size_policy(now))
         if key == "host.record":
             self.terminals.record(on=now.host.record)
         self._publish()
@@ -311,6 +373,12 @@ def _check_wishes(settings: Settings) -> None:
     if host.cwd and not (Path(host.cwd).is_dir() and os.access(host.cwd, os.X_OK)):
         problem = f"{host.cwd!r} is not a directory that can be entered"
         raise ConfigError(settings.where("host.cwd"), problem)
+
+
+def _key_files(settings: Settings) -> list[Path]:
+    """Where the host's keys are, when that is not among our own files."""
+    given = (settings.host.identity, *settings.host.host_keys)
+    return [Path(file) for file in given if file and private_key(file) is None]
 
 
 def _unchanging(name: str, os_user: str, key: asyncssh.SSHKey) -> Unchanging:

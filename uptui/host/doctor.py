@@ -14,17 +14,21 @@ import httpx
 
 from uptui.config import Settings
 from uptui.errors import UptuiError
-from uptui.host.identity import load_identity
-from uptui.host.link.endpoint import Endpoint
-from uptui.host.link.relay_client import RelayClient
-from uptui.host.link.sockets import connect
-from uptui.host.link.streams import probe, websocket_problem
-from uptui.host.link.trust import plain_http, tls_context
-from uptui.host.ssh.environment import Environment
-from uptui.host.wishes import ssh_settings
+from uptui.host.keys.identity import load_identity
+from uptui.host.relay_link.endpoint import RelayEndpoint
+from uptui.host.relay_link.relay_client import RelayClient
+from uptui.host.relay_link.sockets import connect
+from uptui.host.relay_link.streams import probe, websocket_problem
+from uptui.host.relay_link.trust import plain_http, tls_context
+from uptui.host.settings_map import ssh_settings
+from uptui.host.sshd.sessions.environment import Environment
+from uptui.host.unforeseen import report_unforeseen
+from uptui.net.fetching import AnswerError, fetch
 from uptui.paths import Places
 from uptui.protocol.host_api import Check
 from uptui.protocol.relay_api import RelayInfo
+from uptui.runtime import musl
+from uptui.text import MAX_MESSAGE, clean
 
 MAX_CLOCK_SKEW: Final = 60.0
 """Seconds by which our clock may differ from the relay's."""
@@ -58,7 +62,10 @@ async def _check(name: str, look: Callable[[], Awaitable[str]]) -> Check:
     except _FailedError as error:
         status, detail, hint = "failed", str(error), error.hint
     except (UptuiError, OSError) as error:
-        status, detail = "failed", str(error) or type(error).__name__
+        status, detail = "failed", clean(str(error), MAX_MESSAGE) or type(error).__name__
+    except Exception as error:  # noqa: BLE001 - an odd answer fails its own check, not the others
+        report_unforeseen(f"the check {name}", error)
+        status, detail = "failed", f"an answer that cannot be understood ({type(error).__name__})"
     took = round((time.monotonic() - started) * 1000, 1)
     return Check(name=name, status=status, detail=detail, hint=hint, took_ms=took)
 
@@ -66,13 +73,13 @@ async def _check(name: str, look: Callable[[], Awaitable[str]]) -> Check:
 class _Examination:
     """One run; later steps use what earlier ones found."""
 
-    def __init__(self, settings: Settings, places: Places, endpoint: Endpoint | None) -> None:
+    def __init__(self, settings: Settings, places: Places, endpoint: RelayEndpoint | None) -> None:
         self.settings = settings
         self.places = places
         self.endpoint = endpoint
         self.info: RelayInfo | None = None
 
-    def relay(self) -> Endpoint:
+    def relay(self) -> RelayEndpoint:
         if self.endpoint is None:
             raise _NotNeededError("no relay is configured: our own runs inside the daemon")
         return self.endpoint
@@ -151,7 +158,10 @@ class _Examination:
         async with httpx.AsyncClient(
             verify=context or False, proxy=endpoint.proxy, trust_env=False
         ) as client:
-            response = await client.get(f"{endpoint.url}/v1/info")
+            try:
+                response = await fetch(client, "GET", f"{endpoint.url}/v1/info")
+            except (httpx.HTTPError, AnswerError) as error:
+                raise _FailedError(clean(str(error), MAX_MESSAGE)) from error
         date = response.headers.get("date")
         if date is None:
             raise _NotNeededError("the relay does not say its time")
@@ -202,6 +212,14 @@ class _Examination:
             raise _FailedError(f"{account.shell} cannot be run", "set shell to one that exists")
         return f"{account.shell} for {account.name} in {account.home}"
 
+    async def library(self) -> str:
+        found = await asyncio.to_thread(musl.version)
+        if found is None:
+            raise _NotNeededError("not musl")
+        if problem := musl.problem(found):
+            raise _FailedError(problem, musl.ADVICE)
+        return f"musl {'.'.join(map(str, found))}"
+
     async def terminal(self) -> str:
         if not sys.stdout.isatty():
             raise _NotNeededError("not run in a terminal")
@@ -230,7 +248,9 @@ class _Examination:
         return f"{path}, {free // 1024**2} MB free"
 
 
-async def examine(settings: Settings, places: Places, endpoint: Endpoint | None) -> list[Check]:
+async def examine(
+    settings: Settings, places: Places, endpoint: RelayEndpoint | None
+) -> list[Check]:
     """Every check in order; never raises for what it finds."""
     look = _Examination(settings, places, endpoint)
     steps = (
@@ -243,6 +263,7 @@ async def examine(settings: Settings, places: Places, endpoint: Endpoint | None)
         ("Stream port", look.stream),
         ("SSH gateway", look.ssh),
         ("Clock", look.clock),
+        ("C library", look.library),
         ("Shell", look.shell),
         ("Terminal", look.terminal),
         ("State directory", look.state),

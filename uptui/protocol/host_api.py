@@ -5,24 +5,24 @@ All times are Unix seconds, all rates bytes per second. Every text that came fro
 untrusted and already stripped of control characters; who draws it still escapes markup.
 """
 
-from typing import Literal
+from time import localtime, strftime
+from typing import Final, Literal
 
 import msgspec
 
+from uptui.protocol.activity import ChannelView, Transfer
+from uptui.protocol.durations import written
 from uptui.protocol.names import ClientId, Fingerprint, RequestId, RouteName, Way
-from uptui.protocol.spans import written
 
 RelayStatus = Literal["starting", "up", "retry", "down", "superseded"]
 ShareStatus = Literal["starting", "sharing", "paused", "stopping"]
 UnknownPolicy = Literal["ask", "deny", "accept"]
 Verification = Literal["proved", "vouched"]
 """proved: the client signed for our own SSH server; vouched: the relay says so (plain way)."""
-ChannelKind = Literal[
-    "shell", "exec", "files", "forward-local", "forward-remote", "agent", "x11", "terminal"
-]
 Level = Literal["info", "notice", "warning", "error"]
 SettingValue = str | int | float | bool | list[str] | None
 SettingOrigin = Literal["default", "file", "env", "flag", "live"]
+MAX_LOG_ENTRIES: Final = 10_000  # of the record, in one answer
 
 
 class Model(msgspec.Struct, frozen=True, kw_only=True):
@@ -38,12 +38,13 @@ class PortWay(Model, frozen=True, kw_only=True):
 
 
 class JumpWay(Model, frozen=True, kw_only=True):
-    """`ssh -J user@host:port target`: end-to-end encrypted."""
+    """`ssh -J user@host:port login@target`: end-to-end encrypted; the relay sees only `target`."""
 
     host: str
     port: int
     user: str
     target: str
+    login: str = ""  # the inner user name, which carries a secret; empty: the client's own
 
 
 class PlainWay(Model, frozen=True, kw_only=True):
@@ -67,7 +68,7 @@ class Strings(Model, frozen=True, kw_only=True):
 
     name: str
     host_key: str
-    """OpenSSH public key of the host."""
+    host_keys: list[str] = []  # every OpenSSH public key that clients may be shown, that one first
     ways: Ways
     strings: dict[str, str]
     """Format -> string; formats are listed in core.strings.FORMATS, primary first."""
@@ -81,7 +82,7 @@ class ReconnectEntry(Model, frozen=True, kw_only=True):
     lasted: float | None = None
 
 
-class Relay(Model, frozen=True, kw_only=True):
+class RelayView(Model, frozen=True, kw_only=True):
     """The link to the relay."""
 
     url: str
@@ -103,7 +104,7 @@ class Relay(Model, frozen=True, kw_only=True):
     reconnects: list[ReconnectEntry] = []
 
 
-class Share(Model, frozen=True, kw_only=True):
+class ShareView(Model, frozen=True, kw_only=True):
     """The share as a whole."""
 
     name: str
@@ -150,32 +151,11 @@ class Pending(Model, frozen=True, kw_only=True):
     expires_at: float
     present: bool = True
     """False: the client was lost; an approval lets it in when it comes back in time."""
+    warning: str = ""
+    """Why this may not be who the name says, in words; empty for no reason."""
 
 
-class Channel(Model, frozen=True, kw_only=True):
-    """One open channel of a client."""
-
-    id: int
-    kind: ChannelKind
-    detail: str
-    opened_at: float
-    received: int
-    """Bytes from the client."""
-    sent: int
-
-
-class Transfer(Model, frozen=True, kw_only=True):
-    """A file being moved, or just moved."""
-
-    path: str
-    direction: Literal["upload", "download"]
-    bytes: int
-    started_at: float
-    finished_at: float | None = None
-    error: str = ""
-
-
-class Client(Model, frozen=True, kw_only=True):
+class ClientView(Model, frozen=True, kw_only=True):
     """Somebody connected."""
 
     id: ClientId
@@ -200,7 +180,7 @@ class Client(Model, frozen=True, kw_only=True):
     """Both directions together, one value a second, oldest first, at most 60."""
     cipher: str = ""
     kex: str = ""
-    channels: list[Channel] = []
+    channels: list[ChannelView] = []
     transfers: list[Transfer] = []
 
 
@@ -229,8 +209,8 @@ class ListeningPort(Model, frozen=True, kw_only=True):
     pid: int | None
 
 
-class Invite(Model, frozen=True, kw_only=True):
-    """A door with a name on it."""
+class InviteView(Model, frozen=True, kw_only=True):
+    """One invite, as people see it: a name to connect to, with a role and an end."""
 
     route: RouteName
     name: str
@@ -247,7 +227,7 @@ class Invite(Model, frozen=True, kw_only=True):
     strings: dict[str, str] = {}
 
 
-class Person(Model, frozen=True, kw_only=True):
+class PersonView(Model, frozen=True, kw_only=True):
     """Somebody the host remembers by key."""
 
     fingerprint: Fingerprint
@@ -262,11 +242,11 @@ class Person(Model, frozen=True, kw_only=True):
     last_seen: float | None
 
 
-class Terminal(Model, frozen=True, kw_only=True):
-    """A terminal that outlives its viewers: the shared one, or a kept shell."""
+class TerminalView(Model, frozen=True, kw_only=True):
+    """What outlives its viewers: the shared terminal, a kept shell, a program left running."""
 
     id: str
-    kind: Literal["shared", "kept"]
+    kind: Literal["shared", "kept", "left"]
     owner: str
     title: str
     command: str
@@ -281,11 +261,12 @@ class Terminal(Model, frozen=True, kw_only=True):
 
 
 class LogEntry(Model, frozen=True, kw_only=True):
-    """One line of the record."""
+    """One line of the record: an event, or repeats of one that are told by their last."""
 
     n: int
-    """Grows by one per entry within a daemon's life."""
+    """Grows from entry to entry within a daemon's life."""
     at: float
+    """When it happened (Unix time); of repeats, the last of them."""
     level: Level
     event: str
     """Dotted name, such as "client.joined"."""
@@ -296,6 +277,10 @@ class LogEntry(Model, frozen=True, kw_only=True):
     fingerprint: Fingerprint | None = None
     way: Way | None = None
     data: dict[str, str | int | float | bool | None] = {}
+    count: int = 1
+    """How many events of this kind and source the entry stands for."""
+    since: float | None = None
+    """When the first of the repeats happened (Unix time); None for a single event."""
 
     @property
     def actor(self) -> str:
@@ -304,8 +289,16 @@ class LogEntry(Model, frozen=True, kw_only=True):
 
     @property
     def sentence(self) -> str:
-        """What happened, with who did it."""
-        return f"{self.actor} {self.text}" if self.actor else self.text
+        """What happened, with who did it and how often."""
+        told = f"{self.actor} {self.text}" if self.actor else self.text
+        return f"{self.repeats}{told}"
+
+    @property
+    def repeats(self) -> str:
+        """Such as "300 times since 10:02, last: ", in local time; empty for a single event."""
+        if self.since is None:
+            return ""
+        return f"{self.count} times since {strftime('%H:%M', localtime(self.since))}, last: "
 
 
 class Traffic(Model, frozen=True, kw_only=True):
@@ -327,17 +320,17 @@ class Snapshot(Model, frozen=True, kw_only=True):
     """Everything at one moment."""
 
     taken_at: float
-    share: Share
-    relay: Relay
+    share: ShareView
+    relay: RelayView
     url: Strings
     traffic: Traffic
     pending: list[Pending] = []
-    clients: list[Client] = []
+    clients: list[ClientView] = []
     forwards: list[Forward] = []
     ports: list[ListeningPort] = []
-    invites: list[Invite] = []
-    people: list[Person] = []
-    terminals: list[Terminal] = []
+    invites: list[InviteView] = []
+    people: list[PersonView] = []
+    terminals: list[TerminalView] = []
     roles: list[str] = []
     log: list[LogEntry] = []
     """The newest entries, oldest first, at most 200."""
@@ -440,43 +433,6 @@ class ChangeSetting(Model, frozen=True, kw_only=True):
     """PUT /v1/settings/{key}."""
 
     value: SettingValue
-
-
-class SetAlias(Model, frozen=True, kw_only=True):
-    """PUT /v1/alias: the alias to serve under, None for none."""
-
-    name: str | None
-
-
-class Alias(Model, frozen=True, kw_only=True):
-    """GET /v1/aliases: an alias of this identity on the relay."""
-
-    name: str
-    port: int | None
-    created_at: float
-    last_used_at: float
-    expires_at: float
-    online: bool
-    serving: bool
-    """Whether this daemon is the one that serves it now."""
-    known_hosts: list[str] = []
-    """Lines for the known_hosts files of clients."""
-
-
-class TransferAlias(Model, frozen=True, kw_only=True):
-    """POST /v1/aliases/{name}/transfer."""
-
-    to: str
-    """Public key (OpenSSH format) of the identity that gets it."""
-
-
-class AliasAvailability(Model, frozen=True, kw_only=True):
-    """GET /v1/names/{name}: whether the relay would give us this alias."""
-
-    name: str
-    available: bool
-    reason: str = ""
-    suggestions: list[str] = []
 
 
 class Check(Model, frozen=True, kw_only=True):

@@ -1,11 +1,16 @@
-"""Identifiers: what they look like, how they are made, and which strings are refused."""
+"""Identifiers: what they look like, how they are made, and which strings are refused.
+
+What is published to a relay never admits by itself: a route name may be followed by `-SECRET`,
+which only the host knows and only the SSH user name carries (`inv-PUBLIC-SECRET`, `demo-SECRET`).
+"""
 
 import re
 import secrets
+from ipaddress import IPv6Address
 from typing import Final, Literal, NewType
 
 RouteName = NewType("RouteName", str)
-"""What a client calls a session by: a session token, an alias or an invite."""
+"""What a client calls a session by: a session token, an alias or the public half of an invite."""
 ClientId = NewType("ClientId", str)
 """One SSH connection to the host, as shown to people and taken by the CLI."""
 RequestId = NewType("RequestId", str)
@@ -18,9 +23,15 @@ Fingerprint = NewType("Fingerprint", str)
 RouteKind = Literal["token", "alias", "invite"]
 Way = Literal["port", "jump", "plain"]
 """How a client came: direct port, `ssh -J`, or through the relay's own SSH server."""
+Screening = Literal["in", "later", "no"]
+"""Whether a key may authenticate: yes; only where none of its client's others may; no."""
 
 TOKEN_LENGTH: Final = 26
 """Characters of a session token: 26 base32 digits are 130 bits."""
+INVITE_LENGTH: Final = 10
+"""Digits of the public half of an invite: 50 bits, which tell invites apart and admit nobody."""
+SECRET_LENGTH: Final = 26
+"""Digits of the secret half of a name: 130 bits."""
 INVITE_PREFIX: Final = "inv-"
 MIN_ALIAS_LENGTH: Final = 3
 MAX_ALIAS_LENGTH: Final = 40
@@ -33,9 +44,15 @@ RESERVED_ALIASES: Final = frozenset({
     "uptui", "web", "www",
 })  # fmt: skip
 
+MAX_HOST_NAME: Final = 253
+
 _BASE32 = "abcdefghijklmnopqrstuvwxyz234567"
 _TOKEN = re.compile(r"[a-z2-7]{26}")
-_INVITE = re.compile(r"inv-[a-z2-7]{26}")
+_INVITE = re.compile(r"inv-[a-z2-7]{10}")
+_WITH_SECRET = re.compile(r"(.+)-([a-z2-7]{26})")
+_UNMASKED = re.compile(r"[a-z2-7]{26,}", re.IGNORECASE)
+_LABEL = "[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
+_HOST_NAME = re.compile(rf"{_LABEL}(?:\.{_LABEL})*")
 _ALIAS = re.compile(r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?")
 
 
@@ -49,8 +66,26 @@ def new_token() -> RouteName:
 
 
 def new_invite() -> RouteName:
-    """A fresh invite name of 130 random bits."""
-    return RouteName(INVITE_PREFIX + _random(TOKEN_LENGTH))
+    """The public half of a fresh invite."""
+    return RouteName(INVITE_PREFIX + _random(INVITE_LENGTH))
+
+
+def new_secret() -> str:
+    """The secret half of a name."""
+    return _random(SECRET_LENGTH)
+
+
+def with_secret(name: RouteName, secret: str) -> str:
+    """The SSH user name that carries both halves."""
+    return f"{name}-{secret}"
+
+
+def split_secret(text: str) -> tuple[RouteName, str]:
+    """A route name and the secret that `text` carries; all of it and nothing when it has none."""
+    found = _WITH_SECRET.fullmatch(text)
+    if found is None or kind_of(found[1]) is None:
+        return RouteName(text), ""
+    return RouteName(found[1]), found[2]
 
 
 def new_client_id() -> ClientId:
@@ -74,8 +109,18 @@ def is_token(text: str) -> bool:
 
 
 def is_invite(text: str) -> bool:
-    """Whether `text` has the shape of an invite."""
+    """Whether `text` has the shape of the public half of an invite."""
     return _INVITE.fullmatch(text) is not None
+
+
+def is_host(text: str) -> bool:
+    """Whether `text` is a host name, an IPv4 address, or an IPv6 address without scope."""
+    if ":" not in text:
+        return len(text) <= MAX_HOST_NAME and _HOST_NAME.fullmatch(text) is not None
+    try:
+        return IPv6Address(text).scope_id is None
+    except ValueError:
+        return False
 
 
 def alias_problem(text: str) -> str | None:
@@ -92,6 +137,8 @@ def alias_problem(text: str) -> str | None:
         return "an alias is not only digits"
     if is_token(text) or text.startswith(INVITE_PREFIX):
         return "an alias may not look like a session token or an invite"
+    if _WITH_SECRET.fullmatch(text) is not None:
+        return f"an alias does not end in '-' and {SECRET_LENGTH} letters, as a secret does"
     return None
 
 
@@ -105,7 +152,10 @@ def kind_of(text: str) -> RouteKind | None:
 
 
 def masked(text: str) -> str:
-    """A token or invite fit for logs: enough to recognise, too little to use."""
-    if is_token(text) or is_invite(text):
-        return f"{text[:8]}…"
-    return text
+    """A name fit for logs: of a token too little to use, of a secret nothing."""
+    return _UNMASKED.sub(_mask, text)
+
+
+def _mask(found: re.Match[str]) -> str:
+    follows = found.string[: found.start()].endswith("-")
+    return "…" if follows else f"{found[0][:8]}…"

@@ -1,12 +1,20 @@
 """The relay's HTTP API under /v1: plain dataclasses that FastAPI publishes and the host decodes.
 
-Proof of identity: POST /v1/challenges gives a nonce; the host signs it with its identity key as an
-SSHSIG (OpenSSH PROTOCOL.sshsig) in the namespace NAMESPACE; POST /v1/credentials exchanges that for
-a bearer token which opens the control channel and owns aliases.
+Proof of identity: POST /v1/challenges gives a nonce; the host signs it, and where it believes to be
+(protocol.login), with its identity key as an SSHSIG (OpenSSH PROTOCOL.sshsig) in the namespace
+NAMESPACE; POST /v1/credentials exchanges that for a bearer token which opens the control channel
+and owns aliases.
 """
 
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Annotated, Final, TypeVar
+
+import msgspec
+from msgspec import Meta
+
+from uptui.protocol import border
+from uptui.protocol.border import MAX_LIST, Count, Moment, Port, Seconds, Secret
+from uptui.protocol.names import is_host
 
 PREFIX: Final = "/v1"
 NAMESPACE: Final = "uptui-identity@uptui"
@@ -15,6 +23,19 @@ CHALLENGE_TTL: Final = 60.0
 """Seconds that a nonce can be answered."""
 CREDENTIAL_TTL: Final = 3600.0
 """Seconds that a bearer token from /v1/credentials lives."""
+MAX_ANSWER_BYTES: Final = 1024 * 1024
+
+Texts = Annotated[list[str], Meta(max_length=MAX_LIST)]
+T = TypeVar("T")
+
+
+def decode(body: bytes, kind: type[T], what: str) -> T:
+    """Read what a relay answered. Raises ProtocolError: `what`, and the field that is wrong."""
+
+    def read(data: str | bytes) -> T:
+        return msgspec.json.decode(data, type=kind)
+
+    return border.decode(read, body, MAX_ANSWER_BYTES, what)
 
 
 @dataclass(frozen=True)
@@ -24,14 +45,19 @@ class RelayInfo:
     service: str
     """Always "uptui-relay"."""
     version: str
-    protocol: int
+    protocol: Count
     hosting: str
     """Who may host: open, join-token, keys or accounts."""
     public_host: str
-    ssh_port: int | None
-    port_first: int | None
-    port_last: int | None
-    ssh_host_keys: list[str] = field(default_factory=list[str])
+    ssh_port: Port | None
+    port_first: Port | None
+    port_last: Port | None
+    ssh_host_keys: Texts = field(default_factory=list[str])
+
+    def __post_init__(self) -> None:
+        """Raises ValueError for a public host that is none."""
+        if not is_host(self.public_host):
+            raise ValueError(f"public_host: {self.public_host[:80]!r} is no host name or address")
 
 
 @dataclass(frozen=True)
@@ -46,9 +72,9 @@ class ChallengeRequest:
 class Challenge:
     """A nonce to sign."""
 
-    nonce: str
+    nonce: Secret
     namespace: str
-    expires_in: float
+    expires_in: Seconds
 
 
 @dataclass(frozen=True)
@@ -57,8 +83,12 @@ class CredentialRequest:
 
     identity: str
     nonce: str
+    origin: str
+    """Where the host meets the relay: scheme, host and explicit port."""
     signature: str
-    """Armored SSHSIG over the nonce's ASCII bytes."""
+    """Armored SSHSIG over protocol.login.Statement."""
+    certificate: str = ""
+    """SHA-256 (hex) of the certificate that the host saw on this connection; empty without TLS."""
     join_token: str | None = None
     """Pre-shared join token or account API token, where the relay asks for one."""
 
@@ -67,8 +97,8 @@ class CredentialRequest:
 class Credential:
     """A bearer token for this identity."""
 
-    access_token: str
-    expires_in: float
+    access_token: Secret
+    expires_in: Seconds
     fingerprint: str
 
 
@@ -79,13 +109,13 @@ class Alias:
     name: str
     owner: str
     """Fingerprint of the owning identity, or `account:NAME`."""
-    port: int | None
+    port: Port | None
     host_key_fingerprint: str | None
-    known_hosts: list[str]
+    known_hosts: Texts
     """Lines for a known_hosts file, one per way and host key."""
-    created_at: float
-    last_used_at: float
-    expires_at: float
+    created_at: Moment
+    last_used_at: Moment
+    expires_at: Moment
     online: bool
 
 
@@ -113,7 +143,7 @@ class Availability:
     name: str
     available: bool
     reason: str | None = None
-    suggestions: list[str] = field(default_factory=list[str])
+    suggestions: Texts = field(default_factory=list[str])
 
 
 @dataclass(frozen=True)
@@ -122,21 +152,21 @@ class Problem:
 
     type: str
     title: str
-    status: int
+    status: Count
     detail: str
     instance: str | None = None
     code: str = ""
     """What programs look at: a protocol.control.RefusalCode, or one of PROBLEM_CODES."""
-    suggestions: list[str] = field(default_factory=list[str])
+    suggestions: Texts = field(default_factory=list[str])
     """Free names close to one that was refused."""
-    errors: list[str] = field(default_factory=list[str])
+    errors: Texts = field(default_factory=list[str])
     """Each wrong field of the request with its problem."""
 
 
 PROBLEM_CODES: Final = frozenset({
     "bad_request", "bad_signature", "busy", "draining", "forbidden", "method_not_allowed",
-    "not_found", "rate_limited", "server_error", "too_large", "unauthorized", "unavailable",
-    "unknown_stream", "upgrade_required", "validation",
+    "not_found", "other_certificate", "other_origin", "rate_limited", "server_error", "too_large",
+    "unauthorized", "unavailable", "unknown_stream", "upgrade_required", "validation",
 })  # fmt: skip
 """Problem codes beside the refusals of names."""
 
@@ -145,5 +175,5 @@ PROBLEM_CODES: Final = frozenset({
 class AliasPage:
     """GET /v1/aliases: pass `next` as `after` to read on; None at the end."""
 
-    items: list[Alias]
+    items: Annotated[list[Alias], Meta(max_length=MAX_LIST)]
     next: str | None = None

@@ -1,8 +1,13 @@
 """What the API asks the data path about the hosts connected now."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
+
+from uptui.protocol.control import WithdrawalReason
+
+OwnerNow = Callable[[str], Awaitable[str | None]]
+"""Whom an alias belongs to at this moment (aliases.owner_of); None for nobody."""
 
 
 @dataclass(frozen=True)
@@ -43,8 +48,9 @@ class LiveHosts(Protocol):
         """End a host's control channel and its streams; False when there is no such session."""
         ...
 
-    async def close_route(self, name: str) -> None:
-        """Stop serving a name that its host no longer owns; unknown names are fine."""
+    async def withdraw(self, name: str, reason: WithdrawalReason, owner: OwnerNow) -> None:
+        """The name has changed hands: stop serving it, unless its host is the owner now, and tell
+        the host. Unknown names are fine."""
         ...
 
 
@@ -63,5 +69,5 @@ class NobodyLive:
         """There is nobody to disconnect."""
         return False
 
-    async def close_route(self, name: str) -> None:
+    async def withdraw(self, name: str, reason: WithdrawalReason, owner: OwnerNow) -> None:
         """Nothing is served."""

@@ -10,17 +10,17 @@ from typing import Any, Final
 
 import structlog
 
-from uptui.outlet import Outlet
+from uptui.runtime.writer_thread import WriterThread
 
 ROOT: Final = "uptui.relay"
 _SECRET: Final = re.compile(
-    r"(up[ct]_)[A-Za-z0-9_-]{8,}|\b(inv-[a-z2-7]{4}|[a-z2-7]{8})[a-z2-7]{18,22}\b"
+    r"(up[ct]_)[A-Za-z0-9_-]{8,}|(-)[a-z2-7]{26}\b|\b([a-z2-7]{8})[a-z2-7]{18}\b"
 )
 _MASK: Final = "…"
 
 
 def mask_secrets(text: str) -> str:
-    """`text` with bearer tokens, session tokens and invites cut to a recognisable start."""
+    """`text` with bearer tokens, session tokens and secret halves cut to a recognisable start."""
     return _SECRET.sub(lambda found: (found[1] or found[2] or found[3]) + _MASK, text)
 
 
@@ -84,20 +84,20 @@ def _lost(count: int) -> str:
     return json.dumps({"event": "log_lines_lost", "count": count, "level": "warning"}) + "\n"
 
 
-def configure(level: str = "INFO") -> Outlet:
+def configure(level: str = "INFO") -> WriterThread:
     """Write every line of the relay to stderr, also of plain structlog loggers.
 
     Called once by whoever runs the process. Returns what holds nothing up when nobody reads stderr.
     """
-    outlet = Outlet(sys.stderr.fileno(), _lost)
-    atexit.register(outlet.close)
-    handler = logging.StreamHandler(outlet)
+    writer = WriterThread(sys.stderr.fileno(), _lost)
+    atexit.register(writer.close)
+    handler = logging.StreamHandler(writer)
     handler.setFormatter(logging.Formatter("%(message)s"))
     ours = logging.getLogger(ROOT)
     ours.handlers = [handler]
     ours.setLevel(level)
     ours.propagate = False
-    foreign = logging.StreamHandler(outlet)
+    foreign = logging.StreamHandler(writer)
     foreign.setFormatter(_FOREIGN)
     logging.getLogger().handlers = [foreign]
     structlog.configure(
@@ -106,7 +106,7 @@ def configure(level: str = "INFO") -> Outlet:
         logger_factory=lambda *_names: logging.getLogger(ROOT),
         cache_logger_on_first_use=False,
     )
-    return outlet
+    return writer
 
 
 def set_level(level: str) -> None:

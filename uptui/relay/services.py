@@ -15,18 +15,16 @@ from uptui import __version__
 from uptui.errors import StateError
 from uptui.protocol.relay_api import RelayInfo
 from uptui.relay import logs
-from uptui.relay.admintoken import ensure_admin_token
-from uptui.relay.auth import Authority, Hosting
+from uptui.relay.accounts.admin_token import ensure_admin_token
+from uptui.relay.accounts.alias_service import AliasService, NameSettings
+from uptui.relay.accounts.auth import Authority, Hosting
+from uptui.relay.accounts.publishing import PublishPolicy, StoredPorts
+from uptui.relay.accounts.usage_meter import UsageMeter
 from uptui.relay.live import LiveHosts
 from uptui.relay.metrics import Metrics
-from uptui.relay.namebook import NameBook, NameSettings
-from uptui.relay.publishing import PublishPolicy, StoredPorts
 from uptui.relay.store import Database, hosts, open_database, ports, usage
-from uptui.relay.usagemeter import UsageMeter
 
 HOUSEKEEPING_INTERVAL: Final = 60.0
-TOKEN_ROUTE_TTL: Final = 7 * 86400.0
-"""Seconds that the port of a token is kept for a host that is away."""
 KEEP_USAGE: Final = 400 * 86400.0
 """Seconds that monthly figures are kept."""
 DATABASE_FILE: Final = "relay.db"
@@ -47,13 +45,13 @@ class ApiSettings:
     """Addresses and networks whose X-Forwarded-For is believed."""
     public_metrics: bool = False
     """True shows /metrics to everybody; otherwise to loopback and to tokens that may read."""
-    requests_per_minute: int = 600
+    requests_per_minute: int = 6_000
     """Per source address, all of /v1 together."""
-    logins_per_minute: int = 120
+    logins_per_minute: int = 3_000
     """Per source address, challenges and credentials together."""
 
 
-class Services:
+class RelayServices:
     """One relay's control plane."""
 
     def __init__(
@@ -69,9 +67,11 @@ class Services:
         self.live = live
         self.clock = clock
         self.authority = Authority(database, settings.hosting, clock)
-        self.names = NameBook(database, settings.names, clock)
+        self.names = AliasService(
+            database, settings.names, clock, open_hosting=settings.hosting.mode == "open"
+        )
         self.policy = PublishPolicy(database, self.names, live, clock)
-        self.ports = StoredPorts(database, clock)
+        self.ports = StoredPorts(database, self.names, clock)
         self.metrics = Metrics()
         self.metrics.watch_hosts(lambda: len(live.live_hosts()))
         self.usage = UsageMeter(database, clock)
@@ -124,15 +124,20 @@ class Services:
         now = self.clock()
         await self.usage.flush()
         await self.names.touch([name for host in self.live.live_hosts() for name in host.aliases])
+        away, here = self.names.settings.token_port_ttl, self.live.live_hosts()
         async with self.database.write() as connection:
-            gone = await hosts.drop_stale_routes(connection, now - TOKEN_ROUTE_TTL)
-            await ports.free_keys(connection, gone, now)
+            await hosts.touch_routes(connection, {host.fingerprint for host in here}, now)
+            if now - self.started_at >= away:  # before, nobody had the time to come back
+                gone = await hosts.drop_stale_routes(connection, now - away)
+                await ports.free_keys(connection, gone, now)
             await hosts.trim_credentials(connection, "", now, 0)
             await usage.forget_before(connection, usage.month_of(now - KEEP_USAGE))
 
     async def close(self) -> None:
-        """Write what is pending and give the store back."""
+        """Write what is pending and give the store back; usage that cannot be written is lost."""
         try:
             await self.usage.flush()
+        except StateError as error:
+            _log.error("usage_lost", error=str(error))
         finally:
             await self.database.close()

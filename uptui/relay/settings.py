@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Final, Literal, NamedTuple
 
 from uptui.errors import ConfigError
+from uptui.protocol.login import Origin
 from uptui.relay.services import ApiSettings
 
 DEFAULT_HTTP: Final = "0.0.0.0:8080"
@@ -12,7 +13,7 @@ DEFAULT_SSH: Final = "0.0.0.0:2222"
 DEFAULT_PORTS: Final = (20000, 20999)
 
 
-class Address(NamedTuple):
+class SocketAddress(NamedTuple):
     """Where to listen: host (empty for every interface) and port (0 lets the kernel choose)."""
 
     host: str
@@ -38,21 +39,33 @@ class Tls:
 
 
 @dataclass(frozen=True)
-class Limits:
+class RelayLimits:
     """What strangers and hosts may take; counts, seconds and bytes."""
 
     connections: int = 20_000
     """Client connections and streams at the same time."""
-    connections_per_source: int = 512
-    undecided: int = 2_000
+    connections_per_source: int = 4_096
+    """Of one IPv4 address or IPv6 /64: a company's people and their IDEs, who have logged in at
+    their hosts, where the relay cannot see it."""
+    undecided: int = 4_000
     """Connections that have not said yet what they want."""
-    undecided_per_source: int = 128
+    undecided_per_source: int = 512
+    """A host that brings many clients at once opens as many streams."""
     undecided_timeout: float = 10.0
     """Seconds for a connection to show its first byte, and for TLS to be established."""
     ssh_login_timeout: float = 20.0
     """Seconds from connecting to the gateway to being authenticated."""
+    logins: int = 2_000
+    """Connections at the gateway that have neither logged in with a key nor a channel open."""
+    strangers_per_source: int = 256
+    stranger_timeout: float = 300.0
+    """Seconds that such a connection may stay without a channel."""
+    http: int = 8_192
+    """HTTP connections at the same time, other than WebSockets, which have logged in."""
+    http_per_source: int = 1_024
     pending_dials: int = 2_000
-    pending_dials_per_host: int = 64
+    pending_dials_per_host: int = 256
+    pending_dials_per_source: int = 256
     dial_timeout: float = 10.0
     """Seconds that a client waits for the host's stream."""
     hosts: int = 20_000
@@ -72,20 +85,22 @@ class RelaySettings:
     state_dir: Path
     public_host: str
     """Host name or address that clients and hosts use."""
-    http: Address | None = None
-    ssh: Address | None = None
-    single: Address | None = None
+    http: SocketAddress | None = None
+    ssh: SocketAddress | None = None
+    single: SocketAddress | None = None
     """One address for SSH, TLS, HTTP and streams, told apart by their first bytes."""
     ports: PortSpan = None
     ports_host: str = ""
     """Interface of the direct ports; empty takes that of `http` or `single`."""
     tls: Tls | None = None
-    streams: Address | None = None
+    streams: SocketAddress | None = None
     """Where hosts dial back to when that is not the public host and HTTP port (port mappings)."""
     public_ssh_port: int | None = None
     """Port of the gateway as clients see it, when a port mapping changes it."""
     websocket_only: bool = False
     """True tells hosts not to try raw streams (a proxy in front speaks only HTTP)."""
+    origins: tuple[Origin, ...] = ()
+    """Further addresses by which hosts reach this relay: those of a proxy, of a mapped port."""
     message: str = ""
     """A word to every host."""
     trusted_proxies: tuple[str, ...] = ()
@@ -94,7 +109,7 @@ class RelaySettings:
     """Bytes per second of all streams together, shared fairly."""
     takeover: bool = False
     """Take the sockets of the relay with the same state directory, and leave ours to the next."""
-    limits: Limits = field(default_factory=Limits)
+    limits: RelayLimits = field(default_factory=RelayLimits)
     api: ApiSettings | None = None
     """Hosting, aliases, quotas, database; None takes the defaults. The direct ports given to
     aliases are those of `ports`, whatever stands there."""
@@ -119,7 +134,7 @@ class RelaySettings:
         return f"{scheme}://{host}{'' if port == usual else f':{port}'}{pin}"
 
     @property
-    def front(self) -> Address:
+    def front(self) -> SocketAddress:
         """Where HTTP and streams are served."""
         address = self.http or self.single
         assert address is not None
@@ -130,6 +145,6 @@ class RelaySettings:
 class RelayAddresses:
     """Where a started relay really listens."""
 
-    http: Address
-    ssh: Address | None
+    http: SocketAddress
+    ssh: SocketAddress | None
     ports: PortSpan

@@ -10,15 +10,15 @@ from textual.content import Content
 from textual.events import Resize
 from textual.screen import Screen
 
-from uptui.screens.acts import Acts
+from uptui.screens.actions import Actions
 from uptui.screens.dialog import distribute
 from uptui.widgets.divider import Divider
-from uptui.widgets.drawn import Drawn, lines
 from uptui.widgets.key_bar import KeyBar
 from uptui.widgets.list_panel import ListPanel
 from uptui.widgets.pending_banner import PendingBanner
 from uptui.widgets.title_bar import TitleBar
 from uptui.widgets.view import View
+from uptui.widgets.view_widget import ViewWidget, lines
 
 SizeClass = Literal["tiny", "minimal", "stacked", "wide"]
 SIZE_CLASSES: Final[tuple[SizeClass, ...]] = ("tiny", "minimal", "stacked", "wide")
@@ -40,7 +40,7 @@ def size_class(width: int, height: int) -> SizeClass:
     return "wide" if width >= WIDE else "stacked"
 
 
-class TooSmall(Drawn):
+class TooSmall(ViewWidget):
     """What is left on a terminal where nothing fits."""
 
     DEFAULT_CSS = "TooSmall { height: 1fr; display: none; padding: 0 1; color: $muted; }"
@@ -68,9 +68,9 @@ class HostScreen(Screen[None]):
         Binding("s", "sort", "Sort by the next column", id="sort"),
     ]
 
-    def __init__(self, acts: Acts) -> None:
+    def __init__(self, actions: Actions) -> None:
         super().__init__()
-        self.acts = acts
+        self.actions = actions
         self.view: View | None = None
         self.panels: Sequence[ListPanel[Any]] = ()
         """The lists of this screen; the first has the focus at the start."""
@@ -82,7 +82,7 @@ class HostScreen(Screen[None]):
         yield from self.compose_banner()
         with Vertical(id="body"):
             yield from self.compose_body()
-        yield KeyBar(self.KEYS, self.acts.desk.app.get_key_display)
+        yield KeyBar(self.KEYS, self.actions.calls.app.get_key_display)
         yield TooSmall()
 
     def compose_banner(self) -> ComposeResult:
@@ -94,15 +94,15 @@ class HostScreen(Screen[None]):
         yield from ()
 
     def on_mount(self) -> None:
-        self.set_class(self.acts.desk.view.glyphs.ascii, "-ascii")
-        self.take(self.acts.desk.view)
+        self.set_class(self.actions.calls.view.glyphs.ascii, "-ascii")
+        self.take(self.actions.calls.view)
         dividers = self.query("#body Divider").results(Divider)
         next(dividers).edge = "top"
         if self.panels:
             self.panels[0].rows.focus()
 
     def on_screen_resume(self) -> None:
-        self.take(self.acts.desk.view)
+        self.take(self.actions.calls.view)
 
     def on_resize(self, event: Resize) -> None:
         self.fit(event.size.width, event.size.height)
@@ -136,7 +136,7 @@ class HostScreen(Screen[None]):
 
     def post_back(self) -> None:
         """Leave for the dashboard."""
-        self.acts.desk.go("dashboard")
+        self.actions.calls.go("dashboard")
 
     def action_filter(self) -> None:
         if self.panel is not None:

@@ -6,24 +6,32 @@ from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.content import Content
 
-from uptui.protocol.host_api import Channel, Client, LogEntry, Transfer
+from uptui.protocol.host_api import ChannelView, ClientView, LogEntry, Transfer
 from uptui.protocol.names import ClientId
-from uptui.screens.acts import Acts
+from uptui.screens.actions import Actions
 from uptui.screens.client_keys import ClientKeys
-from uptui.widgets import words
+from uptui.widgets import formatting
 from uptui.widgets.divider import Divider
-from uptui.widgets.drawn import Drawn, joined, lines, spread
 from uptui.widgets.list_panel import Column, ListPanel
 from uptui.widgets.status import level_mark, role_style
 from uptui.widgets.view import View
+from uptui.widgets.view_widget import ViewWidget, joined, lines, spread
 
-CHANNELS: Final[tuple[Column[Channel], ...]] = (
+
+def _doing(channel: ChannelView, view: View) -> str:
+    detail = view.shown(channel.detail)
+    held = view.shown(channel.held_by)
+    return f"{detail} (ended; {held} holds its output)" if held else detail
+
+
+CHANNELS: Final[tuple[Column[ChannelView], ...]] = (
     Column("channel", lambda c, _: c.kind, lambda c: c.kind, 14),
-    Column("what", lambda c, v: v.shown(c.detail), lambda c: c.detail, 20, flexible=True),
-    Column("open", lambda c, v: words.span(v.now - c.opened_at), lambda c: -c.opened_at, 6,
+    Column("what", _doing, lambda c: c.detail, 20, flexible=True),
+    Column("open", lambda c, v: formatting.span(v.now - c.opened_at), lambda c: -c.opened_at, 6,
            drop=1, right=True),
-    Column("in", lambda c, _: words.size(c.received), lambda c: c.received, 7, drop=2, right=True),
-    Column("out", lambda c, _: words.size(c.sent), lambda c: c.sent, 7, drop=2, right=True),
+    Column("in", lambda c, _: formatting.size(c.received), lambda c: c.received, 7, drop=2,
+           right=True),
+    Column("out", lambda c, _: formatting.size(c.sent), lambda c: c.sent, 7, drop=2, right=True),
 )  # fmt: skip
 
 
@@ -32,25 +40,25 @@ def _progress(transfer: Transfer, view: View) -> Content:
         return Content.styled(f"{view.glyphs.failed} {view.shown(transfer.error)}", "$error")
     if transfer.finished_at is None:
         return Content.styled(f"{view.glyphs.retry} moving", "$warning")
-    took = words.span(transfer.finished_at - transfer.started_at)
+    took = formatting.span(transfer.finished_at - transfer.started_at)
     return Content.styled(f"{view.glyphs.ok} done in {took}", "$good")
 
 
 TRANSFERS: Final[tuple[Column[Transfer], ...]] = (
     Column("file", lambda t, v: v.shown(t.path), lambda t: t.path, 30, flexible=True),
     Column("way", lambda t, _: t.direction, lambda t: t.direction, 8, drop=1),
-    Column("size", lambda t, _: words.size(t.bytes), lambda t: t.bytes, 7, right=True),
+    Column("size", lambda t, _: formatting.size(t.bytes), lambda t: t.bytes, 7, right=True),
     Column("state", _progress, lambda t: t.started_at, 16),
 )  # fmt: skip
 
 TIMELINE: Final[tuple[Column[LogEntry], ...]] = (
-    Column("time", lambda e, _: words.clock(e.at, seconds=True), lambda e: e.at, 8),
+    Column("time", lambda e, _: formatting.clock(e.at, seconds=True), lambda e: e.at, 8),
     Column("", lambda e, v: level_mark(e.level, v), lambda e: e.level, 1),
-    Column("what", lambda e, v: v.shown(e.text), lambda e: e.text, 40, flexible=True),
+    Column("what", lambda e, v: v.shown(e.repeats + e.text), lambda e: e.text, 40, flexible=True),
 )
 
 
-class ClientFacts(Drawn):
+class ClientFacts(ViewWidget):
     """Identity, verification, program, ciphers and bandwidth of one client."""
 
     DEFAULT_CSS = """
@@ -71,15 +79,16 @@ class ClientFacts(Drawn):
             else ("relay's word", "$warning")
         )
         rows = [
-            ("role", joined((words.plain(client.role), role_style(client.role)),
+            ("role", joined((formatting.plain(client.role), role_style(client.role)),
                             f"   let in: {view.shown(client.verified_by)}")),
             ("key", joined(view.shown(client.fingerprint), "  ", proof)),
             ("from", Content(f"{view.address(client.address)} by the {client.way} way as "
                              f"{view.shown(client.user)}")),
             ("program", Content(view.shown(client.program))),
-            ("cipher", Content(f"{words.plain(client.cipher)}  {words.plain(client.kex)}")),
-            ("since", Content(f"{words.day(client.since)}, idle "
-                              f"{words.span(view.now - client.last_activity)}")),
+            ("cipher", Content(f"{formatting.plain(client.cipher)}  "
+                               f"{formatting.plain(client.kex)}")),
+            ("since", Content(f"{formatting.day(client.since)}, idle "
+                              f"{formatting.span(view.now - client.last_activity)}")),
         ]  # fmt: skip
         facts = [
             joined((f"{name:<9}", "$muted"), value).truncate(width, ellipsis=True)
@@ -87,22 +96,22 @@ class ClientFacts(Drawn):
         ]
         return lines(*facts, self._bandwidth(client, view, width))
 
-    def _bandwidth(self, client: Client, view: View, width: int) -> Content:
+    def _bandwidth(self, client: ClientView, view: View, width: int) -> Content:
         glyphs = view.glyphs
         left = joined(
             ("traffic  ", "$muted"),
-            (f"{glyphs.received} {words.size(client.received)} {glyphs.sent} "
-             f"{words.size(client.sent)}  ", "bold"),
+            (f"{glyphs.received} {formatting.size(client.received)} {glyphs.sent} "
+             f"{formatting.size(client.sent)}  ", "bold"),
         )  # fmt: skip
         rate = Content.styled(
-            f" {words.rate(client.receive_rate + client.send_rate)}", "bold $primary"
+            f" {formatting.rate(client.receive_rate + client.send_rate)}", "bold $primary"
         )
         room = max(0, min(60, width - len(left.plain) - len(rate.plain) - 1))
-        bars = words.spark(client.rate_history, room, glyphs.bars)
+        bars = formatting.spark(client.rate_history, room, glyphs.bars)
         return spread(width, joined(left, (bars, "$primary")), rate)
 
 
-def find(view: View, client_id: ClientId) -> Client | None:
+def find(view: View, client_id: ClientId) -> ClientView | None:
     """The client in this view, if still connected."""
     return next((client for client in view.clients if client.id == client_id), None)
 
@@ -120,10 +129,10 @@ class ClientDetail(ClientKeys):
     )
     BINDINGS: ClassVar[list[BindingType]] = []
 
-    def __init__(self, acts: Acts, client_id: ClientId) -> None:
-        super().__init__(acts)
+    def __init__(self, actions: Actions, client_id: ClientId) -> None:
+        super().__init__(actions)
         self.client_id = client_id
-        self.channels = ListPanel[Channel](
+        self.channels = ListPanel[ChannelView](
             "Channels", CHANNELS, identify=lambda channel: str(channel.id),
             empty="No channel is open.", id="channels",
         )  # fmt: skip
@@ -138,14 +147,14 @@ class ClientDetail(ClientKeys):
         self.panels = (self.channels, self.transfers, self.timeline)
 
     def compose_body(self) -> ComposeResult:
-        yield Divider("Client", id="client-divider")
+        yield Divider("ClientView", id="client-divider")
         yield ClientFacts(self.client_id)
         yield self.channels
         yield self.transfers
         yield self.timeline
 
     @property
-    def client(self) -> Client | None:
+    def client(self) -> ClientView | None:
         return None if self.view is None else find(self.view, self.client_id)
 
     def show(self, view: View) -> None:

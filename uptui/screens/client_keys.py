@@ -4,7 +4,7 @@ from typing import ClassVar
 
 from textual.binding import Binding, BindingType
 
-from uptui.protocol.host_api import Client
+from uptui.protocol.host_api import ClientView
 from uptui.screens.base import HostScreen
 
 
@@ -19,32 +19,32 @@ class ClientKeys(HostScreen):
     ]
 
     @property
-    def client(self) -> Client | None:
+    def client(self) -> ClientView | None:
         """The client that the keys mean."""
         return None
 
-    def _chosen(self) -> Client | None:
+    def _chosen(self) -> ClientView | None:
         client = self.client
         if client is None:
-            self.acts.desk.say("No client is selected.")
+            self.actions.calls.say("No client is selected.")
         return client
 
     def action_kick(self) -> None:
         client = self._chosen()
         if client is not None:
-            self.acts.desk.start(self.acts.access.kick(client))
+            self.actions.calls.start(self.actions.access.kick(client))
 
     def action_block(self) -> None:
         client = self._chosen()
         if client is not None:
-            self.acts.desk.start(self.acts.access.kick(client, block=True))
+            self.actions.calls.start(self.actions.access.kick(client, block=True))
 
     def action_role(self) -> None:
         client = self._chosen()
         if client is not None:
-            self.acts.desk.start(self.acts.access.change_role(client))
+            self.actions.calls.start(self.actions.access.change_role(client))
 
     def action_message(self) -> None:
         client = self._chosen()
         if client is not None:
-            self.acts.desk.start(self.acts.access.message(client))
+            self.actions.calls.start(self.actions.access.message(client))

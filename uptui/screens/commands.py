@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from textual.binding import Binding
 
-from uptui.screens.acts import Acts
+from uptui.screens.actions import Actions
 
 Work = Coroutine[Any, Any, None]
 
@@ -25,45 +25,45 @@ class Command:
         return Binding(self.keys, self.action, self.label, id=self.id)
 
 
-async def _approve(acts: Acts) -> None:
-    one = acts.access.oldest()
+async def _approve(actions: Actions) -> None:
+    one = actions.access.oldest()
     if one is not None:
-        await acts.access.approve(one)
+        await actions.access.approve(one)
 
 
-async def _deny(acts: Acts) -> None:
-    one = acts.access.oldest()
+async def _deny(actions: Actions) -> None:
+    one = actions.access.oldest()
     if one is not None:
-        await acts.access.deny(one)
+        await actions.access.deny(one)
 
 
-async def _review(acts: Acts) -> None:
-    one = acts.access.oldest()
+async def _review(actions: Actions) -> None:
+    one = actions.access.oldest()
     if one is not None:
-        await acts.access.review(one)
+        await actions.access.review(one)
 
 
-async def _undo(acts: Acts) -> None:
-    acts.desk.undo()
+async def _undo(actions: Actions) -> None:
+    actions.calls.undo()
 
 
-ACTS: Final[dict[str, Callable[[Acts], Work]]] = {
+ACTS: Final[dict[str, Callable[[Actions], Work]]] = {
     "approve": _approve,
     "deny": _deny,
     "review": _review,
     "undo": _undo,
-    "copy": lambda acts: acts.copying.copy_primary(),
-    "formats": lambda acts: acts.copying.formats(),
-    "qr": lambda acts: acts.copying.qr_primary(),
-    "invite": lambda acts: acts.sharing.invite(),
-    "kick-all": lambda acts: acts.access.kick_all(),
-    "rotate": lambda acts: acts.sharing.rotate(),
-    "rotate-kick": lambda acts: acts.sharing.rotate_and_kick(),
-    "lock": lambda acts: acts.sharing.lock(),
-    "reconnect-relay": lambda acts: acts.sharing.reconnect(),
-    "record": lambda acts: acts.sharing.record(),
-    "claim-alias": lambda acts: acts.sharing.claim_alias(),
-    "stop": lambda acts: acts.sharing.stop(),
+    "copy": lambda actions: actions.copying.copy_primary(),
+    "formats": lambda actions: actions.copying.formats(),
+    "qr": lambda actions: actions.copying.qr_primary(),
+    "invite": lambda actions: actions.sharing.invite(),
+    "kick-all": lambda actions: actions.access.kick_all(),
+    "rotate": lambda actions: actions.sharing.rotate(),
+    "rotate-kick": lambda actions: actions.sharing.rotate_and_kick(),
+    "lock": lambda actions: actions.sharing.lock(),
+    "reconnect-relay": lambda actions: actions.sharing.reconnect(),
+    "record": lambda actions: actions.sharing.record(),
+    "claim-alias": lambda actions: actions.sharing.claim_alias(),
+    "stop": lambda actions: actions.sharing.stop(),
 }
 """What `app.act(...)` runs."""
 

@@ -5,39 +5,39 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from uptui.screens import clipboard
-from uptui.screens.desk import Desk
+from uptui.screens.host_calls import HostCalls
 from uptui.widgets.connect import primary
 
 
 class Copying:
     """What `c`, `C` and `Q` do, for the share's strings or any other texts."""
 
-    def __init__(self, desk: Desk) -> None:
-        self._desk = desk
+    def __init__(self, calls: HostCalls) -> None:
+        self._calls = calls
 
     async def copy(self, text: str, what: str) -> None:
         """Send `text` to the clipboard and say where to get it when that did not work."""
-        await clipboard.send(self._desk.app, text)
-        self._desk.say(f"Sent to clipboard: {what}. C shows it as plain text.")
+        await clipboard.send(self._calls.app, text)
+        self._calls.say(f"Sent to clipboard: {what}. C shows it as plain text.")
 
     async def copy_primary(self) -> None:
         kind, text = self._primary()
         if text:
             await self.copy(text, f"the {kind} string")
         else:
-            self._desk.say("There is no string yet: the relay has not answered.")
+            self._calls.say("There is no string yet: the relay has not answered.")
 
     async def formats(self) -> None:
         """Every format of the share's string."""
-        snapshot = self._desk.view.snapshot
+        snapshot = self._calls.view.snapshot
         strings = {} if snapshot is None else snapshot.url.strings
         if not strings:
-            self._desk.say("There is no string yet: the relay has not answered.")
+            self._calls.say("There is no string yet: the relay has not answered.")
             return
         await self.texts("Connect with", strings)
 
     async def qr_primary(self) -> None:
-        snapshot = self._desk.view.snapshot
+        snapshot = self._calls.view.snapshot
         kind, text = self._primary()
         if snapshot is not None and "web" in snapshot.url.strings:
             kind, text = "web", snapshot.url.strings["web"]
@@ -45,9 +45,9 @@ class Copying:
             await self.qr(text, f"{kind} string")
 
     async def qr(self, text: str, title: str) -> None:
-        from uptui.screens.texts import QrCode
+        from uptui.screens.copy_formats import QrCode
 
-        await self._desk.ask(QrCode(title, text))
+        await self._calls.ask(QrCode(title, text))
 
     async def texts(
         self,
@@ -61,9 +61,9 @@ class Copying:
 
         `codes` are what the QR codes of texts too long for one stand for.
         """
-        from uptui.screens.texts import Texts
+        from uptui.screens.copy_formats import Texts
 
-        taken = await self._desk.ask(Texts(title, texts, intro))
+        taken = await self._calls.ask(Texts(title, texts, intro))
         if taken is None:
             return
         if taken.how == "copy":
@@ -77,7 +77,7 @@ class Copying:
         """Ask for a path and write `text` there."""
         from uptui.screens.dialogs import Prompt
 
-        path = await self._desk.ask(
+        path = await self._calls.ask(
             Prompt(
                 "Write to a file",
                 "Only you will be able to read it; an existing file is left alone.",
@@ -88,8 +88,8 @@ class Copying:
         )
         if path:
             written = await asyncio.to_thread(clipboard.write, Path(path), text)
-            self._desk.say(f"Written: {written}")
+            self._calls.say(f"Written: {written}")
 
     def _primary(self) -> tuple[str, str]:
-        snapshot = self._desk.view.snapshot
+        snapshot = self._calls.view.snapshot
         return ("", "") if snapshot is None else primary(snapshot.url)

@@ -8,20 +8,20 @@ from textual.binding import Binding, BindingType
 from textual.containers import Container, Vertical
 from textual.content import Content
 
-from uptui.protocol.host_api import Client
-from uptui.screens.acts import Acts
+from uptui.protocol.host_api import ClientView
+from uptui.screens.actions import Actions
 from uptui.screens.base import TALL, size_class
 from uptui.screens.client_columns import CLIENTS, NOBODY
 from uptui.screens.client_keys import ClientKeys
-from uptui.widgets.briefs import LogBrief, PortsBrief
 from uptui.widgets.connect import Connect, ConnectDivider
 from uptui.widgets.divider import Divider
-from uptui.widgets.drawn import click, joined
 from uptui.widgets.key_bar import KeyBar
 from uptui.widgets.list_panel import ListPanel
 from uptui.widgets.pending_banner import PendingBanner
+from uptui.widgets.summaries import LogBrief, PortsBrief
 from uptui.widgets.traffic import TrafficChart, TrafficLine
 from uptui.widgets.view import View
+from uptui.widgets.view_widget import click, joined
 
 TABS = (("log", "Log"), ("ports", "Ports"), ("traffic", "Traffic"))
 ZOOMS = ("", "clients", "traffic", "ports", "log")
@@ -77,9 +77,9 @@ class Dashboard(ClientKeys):
     tab = "log"
     _zoomed = ""
 
-    def __init__(self, acts: Acts) -> None:
-        super().__init__(acts)
-        self.clients = ListPanel[Client](
+    def __init__(self, actions: Actions) -> None:
+        super().__init__(actions)
+        self.clients = ListPanel[ClientView](
             "Clients", CLIENTS, identify=lambda client: client.id, empty=NOBODY, id="clients"
         )
         self.panels = (self.clients,)
@@ -113,7 +113,7 @@ class Dashboard(ClientKeys):
         self._arrange()
 
     @property
-    def client(self) -> Client | None:
+    def client(self) -> ClientView | None:
         return self.clients.selected
 
     def show(self, view: View) -> None:
@@ -176,4 +176,4 @@ class Dashboard(ClientKeys):
 
     @on(ListPanel.Opened)
     def _opened(self, event: ListPanel.Opened) -> None:
-        self.acts.desk.open_client(event.key)
+        self.actions.calls.open_client(event.key)

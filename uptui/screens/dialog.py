@@ -9,9 +9,9 @@ from textual.content import Content
 from textual.dom import DOMNode
 from textual.screen import ModalScreen
 
-from uptui.widgets.drawn import Drawn
 from uptui.widgets.pending_banner import PendingBanner
 from uptui.widgets.view import View
+from uptui.widgets.view_widget import ViewWidget
 
 R = TypeVar("R")
 APPROVAL_KEYS: Final[tuple[BindingType, ...]] = (
@@ -22,7 +22,7 @@ APPROVAL_KEYS: Final[tuple[BindingType, ...]] = (
 
 def distribute(node: DOMNode, view: View) -> None:
     """Hand `view` to everything below `node` that draws it."""
-    for drawn in node.query(Drawn):
+    for drawn in node.query(ViewWidget):
         drawn.view = view
 
 

@@ -13,7 +13,7 @@ from textual.widgets import Button, Input, OptionList, Static
 from textual.widgets.option_list import Option
 
 from uptui.screens.dialog import Dialog
-from uptui.widgets import words
+from uptui.widgets import formatting
 
 
 class Confirm(Dialog[bool]):
@@ -26,8 +26,8 @@ class Confirm(Dialog[bool]):
 
     def __init__(self, title: str, consequence: str, verb: str) -> None:
         super().__init__()
-        self.heading = words.plain(title)
-        self._consequence = words.plain(consequence, 1000)
+        self.heading = formatting.plain(title)
+        self._consequence = formatting.plain(consequence, 1000)
         self._verb = verb
 
     def compose_body(self) -> ComposeResult:
@@ -65,9 +65,9 @@ class Choose(Dialog[str]):
         self, title: str, choices: Sequence[Choice], *, text: str = "", current: str = ""
     ) -> None:
         super().__init__()
-        self.heading = words.plain(title)
+        self.heading = formatting.plain(title)
         self._choices = choices
-        self._text = words.plain(text, 1000)
+        self._text = formatting.plain(text, 1000)
         self._current = current
 
     def compose_body(self) -> ComposeResult:
@@ -107,8 +107,8 @@ class Prompt(Dialog[str]):
         verb: str = "OK",
     ) -> None:
         super().__init__()
-        self.heading = words.plain(title)
-        self._text = words.plain(text, 1000)
+        self.heading = formatting.plain(title)
+        self._text = formatting.plain(text, 1000)
         self._value = value
         self._problem = problem
         self._verb = verb

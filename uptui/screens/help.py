@@ -12,9 +12,9 @@ from textual.content import Content
 from textual.widgets import Static
 
 from uptui.screens.dialog import Dialog
-from uptui.widgets import words
-from uptui.widgets.drawn import joined, lines
+from uptui.widgets import formatting
 from uptui.widgets.view import View
+from uptui.widgets.view_widget import joined, lines
 
 TOUR: Final = (
     "c copies the string; send it to somebody, or paste it into VS Code.",
@@ -94,9 +94,9 @@ def diagnostics(view: View) -> list[str]:
         return [*rows, "no host daemon yet"]
     share, relay = snapshot.share, snapshot.relay
     return [
-        f"uptui {words.plain(share.version)}",
+        f"uptui {formatting.plain(share.version)}",
         *rows,
-        f"share {share.status}, up {words.span(view.now - share.started_at)}, pid {share.pid}",
+        f"share {share.status}, up {formatting.span(view.now - share.started_at)}, pid {share.pid}",
         f"relay {relay.status} by {relay.transport or 'no stream yet'}, "
         f"{'embedded' if relay.embedded else 'remote'}, {len(relay.reconnects)} reconnects",
         f"{len(snapshot.clients)} clients, {len(snapshot.pending)} pending, "

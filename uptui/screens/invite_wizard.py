@@ -15,8 +15,8 @@ from textual.widgets.option_list import Option
 from uptui.protocol.host_api import NewInvite
 from uptui.screens.access import role_note
 from uptui.screens.dialog import Dialog
-from uptui.widgets import words
-from uptui.widgets.drawn import joined
+from uptui.widgets import formatting
+from uptui.widgets.view_widget import joined
 
 HOUR: Final = 3600.0
 LIFETIMES: Final[tuple[tuple[str, float | None], ...]] = (
@@ -156,7 +156,7 @@ class InviteWizard(Dialog[NewInvite]):
         """Take over what this step says; the problem with it, if there is one."""
         step = self.step
         if step in ("who", "command"):
-            text = words.plain(self.query_one(f"#{step} Input", Input).value).strip()
+            text = formatting.plain(self.query_one(f"#{step} Input", Input).value).strip()
             if not text:
                 return "Type a name." if step == "who" else "Type a command."
             if step == "who" and len(text) > MAX_NAME:

@@ -1,4 +1,4 @@
-"""Invites: doors with a name on them, how long they stay open, and how to hand them out."""
+"""Invites: for whom, with which role, how long they are good, and how to hand them out."""
 
 from typing import ClassVar, Final
 
@@ -7,28 +7,28 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.content import Content
 
-from uptui.protocol.host_api import Invite
-from uptui.screens.acts import Acts
+from uptui.protocol.host_api import InviteView
+from uptui.screens.actions import Actions
 from uptui.screens.base import HostScreen
-from uptui.widgets import words
+from uptui.widgets import formatting
 from uptui.widgets.list_panel import Column, ListPanel
 from uptui.widgets.status import role_style
 from uptui.widgets.view import View
 
 
-def _uses(invite: Invite, _: View) -> str:
+def _uses(invite: InviteView, _: View) -> str:
     left = "any" if invite.uses_left is None else str(invite.uses_left)
     return f"{left} left, {invite.used} used"
 
 
-def _expiry(invite: Invite, view: View) -> str:
+def _expiry(invite: InviteView, view: View) -> str:
     if invite.expires_at is None:
         return "never"
     left = invite.expires_at - view.now
-    return f"in {words.span(left)}" if left > 0 else "over"
+    return f"in {formatting.span(left)}" if left > 0 else "over"
 
 
-def _state(invite: Invite, view: View) -> Content:
+def _state(invite: InviteView, view: View) -> Content:
     glyphs = view.glyphs
     sign, style = {
         "active": (glyphs.up, "$good"),
@@ -39,11 +39,11 @@ def _state(invite: Invite, view: View) -> Content:
     return Content.styled(f"{sign} {invite.state}", style)
 
 
-INVITES: Final[tuple[Column[Invite], ...]] = (
+INVITES: Final[tuple[Column[InviteView], ...]] = (
     Column("who", lambda i, v: v.shown(i.name), lambda i: i.name.casefold(), 16, flexible=True),
     Column(
         "role",
-        lambda i, _: Content.styled(words.plain(i.role), role_style(i.role)),
+        lambda i, _: Content.styled(formatting.plain(i.role), role_style(i.role)),
         lambda i: i.role,
         9,
         drop=1,
@@ -56,7 +56,7 @@ INVITES: Final[tuple[Column[Invite], ...]] = (
 )
 
 
-class Invites(HostScreen):
+class InvitesScreen(HostScreen):
     """The list, and the way to make, show and revoke them."""
 
     PLACE = "invites"
@@ -66,9 +66,9 @@ class Invites(HostScreen):
         Binding("x,delete", "revoke", "Revoke the selected invite", id="revoke"),
     ]
 
-    def __init__(self, acts: Acts) -> None:
-        super().__init__(acts)
-        self.invites = ListPanel[Invite](
+    def __init__(self, actions: Actions) -> None:
+        super().__init__(actions)
+        self.invites = ListPanel[InviteView](
             "Invites", INVITES, identify=lambda invite: invite.route,
             empty="No invites. Press i: a guest gets a string of their own, with a role, "
             "an end and a number of uses, that you can revoke alone.",
@@ -87,9 +87,9 @@ class Invites(HostScreen):
     def action_show(self) -> None:
         invite = self.invites.selected
         if invite is not None:
-            self.acts.desk.start(self.acts.sharing.show_invite(invite))
+            self.actions.calls.start(self.actions.sharing.show_invite(invite))
 
     def action_revoke(self) -> None:
         invite = self.invites.selected
         if invite is not None:
-            self.acts.desk.start(self.acts.sharing.revoke(invite))
+            self.actions.calls.start(self.actions.sharing.revoke(invite))

@@ -7,18 +7,18 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.content import Content
 
-from uptui.protocol.host_api import LogEntry
-from uptui.screens.acts import Acts
+from uptui.protocol.host_api import MAX_LOG_ENTRIES, LogEntry
+from uptui.screens.actions import Actions
 from uptui.screens.base import HostScreen
-from uptui.widgets import words
-from uptui.widgets.briefs import entry_text
+from uptui.widgets import formatting
 from uptui.widgets.list_panel import Column, ListPanel
 from uptui.widgets.status import level_mark
+from uptui.widgets.summaries import entry_text
 from uptui.widgets.view import View
 
 LEVELS: Final = ("info", "notice", "warning", "error")
 ENTRIES: Final[tuple[Column[LogEntry], ...]] = (
-    Column("time", lambda e, _: Content.styled(words.clock(e.at, seconds=True), "$muted"),
+    Column("time", lambda e, _: Content.styled(formatting.clock(e.at, seconds=True), "$muted"),
            lambda e: e.at, 8),
     Column("", lambda e, v: level_mark(e.level, v), lambda e: e.level, 1),
     Column("level", lambda e, _: e.level, lambda e: LEVELS.index(e.level), 7, drop=2),
@@ -26,8 +26,6 @@ ENTRIES: Final[tuple[Column[LogEntry], ...]] = (
            18, drop=1),
     Column("what happened", entry_text, lambda e: e.text, 40, flexible=True),
 )  # fmt: skip
-EXPORTED: Final = 100_000
-"""Entries that an export asks the host for."""
 
 
 class Log(HostScreen):
@@ -44,8 +42,8 @@ class Log(HostScreen):
     _paused: tuple[LogEntry, ...] | None = None
     _lowest = 0
 
-    def __init__(self, acts: Acts) -> None:
-        super().__init__(acts)
+    def __init__(self, actions: Actions) -> None:
+        super().__init__(actions)
         self.entries = ListPanel[LogEntry](
             "Log", ENTRIES, identify=lambda entry: str(entry.n),
             empty="Nothing has happened yet. Joins, requests, transfers and acts appear here.",
@@ -75,19 +73,19 @@ class Log(HostScreen):
             rows.highlighted = rows.option_count - 1
 
     def action_pause(self) -> None:
-        view = self.acts.desk.view
+        view = self.actions.calls.view
         log = view.snapshot.log if view.snapshot is not None else []
         self._paused = tuple(log) if self._paused is None else None
         self.take(view)
 
     def action_level(self) -> None:
         self._lowest = (self._lowest + 1) % len(LEVELS)
-        self.take(self.acts.desk.view)
+        self.take(self.actions.calls.view)
 
     def action_export(self) -> None:
-        self.acts.desk.start(self._export())
+        self.actions.calls.start(self._export())
 
     async def _export(self) -> None:
-        entries = await self.acts.desk.client.log(limit=EXPORTED)
+        entries = await self.actions.calls.client.log(limit=MAX_LOG_ENTRIES)
         text = "\n".join(msgspec.json.encode(entry).decode() for entry in entries)
-        await self.acts.copying.write(text, "uptui-log.jsonl")
+        await self.actions.copying.write(text, "uptui-log.jsonl")

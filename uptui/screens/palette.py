@@ -7,7 +7,7 @@ from textual.command import DiscoveryHit, Hit, Hits, Provider
 
 from uptui.screens.base import HostScreen
 from uptui.screens.commands import COMMANDS, EXTRA
-from uptui.widgets import words
+from uptui.widgets import formatting
 
 Entry = tuple[str, str, Callable[[], object]]
 
@@ -38,21 +38,21 @@ class Commands(Provider):
 
 
 def _client_entries(screen: HostScreen) -> Iterator[Entry]:
-    acts = screen.acts
-    for client in acts.desk.view.clients:
-        name = words.plain(client.name)
-        yield f"Show {name}", client.program, partial(acts.desk.open_client, client.id)
+    actions = screen.actions
+    for client in actions.calls.view.clients:
+        name = formatting.plain(client.name)
+        yield f"Show {name}", client.program, partial(actions.calls.open_client, client.id)
         yield f"Kick {name}", "", partial(_start_kick, screen, client.id)
         yield f"Change the role of {name}", client.role, partial(_start_role, screen, client.id)
 
 
 def _start_kick(screen: HostScreen, client_id: str) -> None:
-    for client in screen.acts.desk.view.clients:
+    for client in screen.actions.calls.view.clients:
         if client.id == client_id:
-            screen.acts.desk.start(screen.acts.access.kick(client))
+            screen.actions.calls.start(screen.actions.access.kick(client))
 
 
 def _start_role(screen: HostScreen, client_id: str) -> None:
-    for client in screen.acts.desk.view.clients:
+    for client in screen.actions.calls.view.clients:
         if client.id == client_id:
-            screen.acts.desk.start(screen.acts.access.change_role(client))
+            screen.actions.calls.start(screen.actions.access.change_role(client))

@@ -8,12 +8,12 @@ from textual.binding import Binding, BindingType
 from textual.content import Content
 
 from uptui.protocol.host_api import Forward, ListeningPort, Snapshot
-from uptui.screens.acts import Acts
+from uptui.screens.actions import Actions
 from uptui.screens.base import HostScreen
-from uptui.widgets import words
-from uptui.widgets.briefs import connections
+from uptui.widgets import formatting
 from uptui.widgets.connect import primary
 from uptui.widgets.list_panel import Column, ListPanel
+from uptui.widgets.summaries import connections
 from uptui.widgets.view import View
 
 
@@ -21,7 +21,7 @@ def _used(port: ListeningPort, view: View) -> Content:
     count = 0 if view.snapshot is None else connections(view.snapshot, port.port)
     if not count:
         return Content.styled("not forwarded", "$muted")
-    return Content.styled(f"{view.glyphs.up} {words.many(count, 'conn')}", "$good")
+    return Content.styled(f"{view.glyphs.up} {formatting.many(count, 'conn')}", "$good")
 
 
 LISTENING: Final[tuple[Column[ListeningPort], ...]] = (
@@ -44,8 +44,9 @@ FORWARDS: Final[tuple[Column[Forward], ...]] = (
     Column("to", lambda f, v: v.shown(f.target), lambda f: f.target, 20),
     Column("conns", lambda f, _: f"{f.connections}/{f.total_connections}",
            lambda f: f.connections, 7, right=True),
-    Column("in", lambda f, _: words.size(f.received), lambda f: f.received, 7, drop=1, right=True),
-    Column("out", lambda f, _: words.size(f.sent), lambda f: f.sent, 7, drop=1, right=True),
+    Column("in", lambda f, _: formatting.size(f.received), lambda f: f.received, 7, drop=1,
+           right=True),
+    Column("out", lambda f, _: formatting.size(f.sent), lambda f: f.sent, 7, drop=1, right=True),
 )  # fmt: skip
 
 
@@ -66,8 +67,8 @@ class Ports(HostScreen):
         Binding("l", "copy_line", "Copy the ssh -L line of the selected port", id="forward-line"),
     ]
 
-    def __init__(self, acts: Acts) -> None:
-        super().__init__(acts)
+    def __init__(self, actions: Actions) -> None:
+        super().__init__(actions)
         self.listening = ListPanel[ListeningPort](
             "Listening", LISTENING, identify=lambda port: f"{port.address} {port.port}",
             empty="Nothing listens in this machine. Start a server and it appears here.",
@@ -95,7 +96,7 @@ class Ports(HostScreen):
         panel = self.listening
         port, view = panel.selected, self.view
         if port is None or view is None or view.snapshot is None:
-            self.acts.desk.say("No port is selected.")
+            self.actions.calls.say("No port is selected.")
             return
         line = forward_line(view.snapshot, port)
-        self.acts.desk.start(self.acts.copying.texts(f"Port {port.port}", {"ssh -L": line}))
+        self.actions.calls.start(self.actions.copying.texts(f"Port {port.port}", {"ssh -L": line}))

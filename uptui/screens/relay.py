@@ -8,16 +8,17 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.message import Message
 
-from uptui.protocol.host_api import Alias, Check, ReconnectEntry
-from uptui.screens.acts import Acts
+from uptui.protocol.host_aliases import AliasView
+from uptui.protocol.host_api import Check, ReconnectEntry
+from uptui.screens.actions import Actions
 from uptui.screens.base import HostScreen
-from uptui.widgets import words
+from uptui.widgets import formatting
 from uptui.widgets.divider import Divider
 from uptui.widgets.link import Checklist, LinkDiagram
 from uptui.widgets.list_panel import Column, ListPanel
 from uptui.widgets.view import View
 
-ALIASES: Final[tuple[Column[Alias], ...]] = (
+ALIASES: Final[tuple[Column[AliasView], ...]] = (
     Column("alias", lambda a, v: v.shown(a.name), lambda a: a.name, 16, flexible=True),
     Column("port", lambda a, _: "-" if a.port is None else str(a.port), lambda a: a.port or 0, 6),
     Column(
@@ -26,19 +27,19 @@ ALIASES: Final[tuple[Column[Alias], ...]] = (
         else f"{v.glyphs.retry} elsewhere" if a.online else f"{v.glyphs.skipped} idle",
         lambda a: a.serving, 13,
     ),
-    Column("kept until", lambda a, _: words.day(a.expires_at)[:10], lambda a: a.expires_at, 10,
+    Column("kept until", lambda a, _: formatting.day(a.expires_at)[:10], lambda a: a.expires_at, 10,
            drop=1),
 )  # fmt: skip
 
 RECONNECTS: Final[tuple[Column[ReconnectEntry], ...]] = (
-    Column("when", lambda r, _: words.day(r.at), lambda r: r.at, 16),
+    Column("when", lambda r, _: formatting.day(r.at), lambda r: r.at, 16),
     Column("why", lambda r, v: v.shown(r.reason), lambda r: r.reason, 30, flexible=True),
-    Column("lasted", lambda r, _: "still" if r.lasted is None else words.span(r.lasted),
+    Column("lasted", lambda r, _: "still" if r.lasted is None else formatting.span(r.lasted),
            lambda r: r.lasted or 0, 7, right=True),
 )  # fmt: skip
 
 
-class Relay(HostScreen):
+class RelayScreen(HostScreen):
     """Link diagram, aliases, reconnects, and the connection test."""
 
     PLACE = "relay"
@@ -59,7 +60,7 @@ class Relay(HostScreen):
     class Aliases(Message):
         """The relay said which aliases are ours."""
 
-        def __init__(self, aliases: list[Alias]) -> None:
+        def __init__(self, aliases: list[AliasView]) -> None:
             super().__init__()
             self.aliases = aliases
 
@@ -70,12 +71,12 @@ class Relay(HostScreen):
             super().__init__()
             self.checks = checks
 
-    _owned: tuple[Alias, ...] = ()
+    _owned: tuple[AliasView, ...] = ()
     _was_up = False
 
-    def __init__(self, acts: Acts) -> None:
-        super().__init__(acts)
-        self.aliases = ListPanel[Alias](
+    def __init__(self, actions: Actions) -> None:
+        super().__init__(actions)
+        self.aliases = ListPanel[AliasView](
             "Aliases", ALIASES, identify=lambda alias: alias.name,
             empty="No alias. Press n to claim a name that stays through restarts and rebuilds.",
             id="aliases",
@@ -101,16 +102,16 @@ class Relay(HostScreen):
     def _ask_once_up(self, *, up: bool) -> None:
         """A relay that is away is not asked: its state is on the screen already."""
         if up and not self._was_up:
-            self.acts.desk.start(self._load())
+            self.actions.calls.start(self._load())
         self._was_up = up
 
     async def _load(self) -> None:
-        self.post_message(self.Aliases(await self.acts.desk.client.aliases()))
+        self.post_message(self.Aliases(await self.actions.calls.client.aliases()))
 
     @on(Aliases)
     def _got_aliases(self, event: Aliases) -> None:
         self._owned = tuple(event.aliases)
-        self.take(self.acts.desk.view)
+        self.take(self.actions.calls.view)
 
     @on(Tested)
     def _got_checks(self, event: Tested) -> None:
@@ -127,28 +128,30 @@ class Relay(HostScreen):
 
     def action_test(self) -> None:
         self.query_one(Checklist).running = True
-        self.acts.desk.start(self._test())
+        self.actions.calls.start(self._test())
 
     async def _test(self) -> None:
         checks: list[Check] = []
         try:
-            checks = await self.acts.desk.client.doctor()
+            checks = await self.actions.calls.client.doctor()
         finally:
             self.post_message(self.Tested(checks))
 
     def action_claim(self) -> None:
-        self.acts.desk.start(self._then_load(self.acts.sharing.claim_alias()))
+        self.actions.calls.start(self._then_load(self.actions.sharing.claim_alias()))
 
     def action_release(self) -> None:
         panel = self.aliases
         if panel.selected is None:
-            self.acts.desk.say("No alias is selected.")
+            self.actions.calls.say("No alias is selected.")
             return
-        self.acts.desk.start(self._then_load(self.acts.sharing.release_alias(panel.selected)))
+        self.actions.calls.start(
+            self._then_load(self.actions.sharing.release_alias(panel.selected))
+        )
 
     async def _then_load(self, act: Awaitable[None]) -> None:
         await act
         await self._load()
 
     def action_reconnect(self) -> None:
-        self.acts.desk.start(self.acts.sharing.reconnect())
+        self.actions.calls.start(self.actions.sharing.reconnect())

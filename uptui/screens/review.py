@@ -12,10 +12,10 @@ from textual.widgets.option_list import Option
 from uptui.protocol.host_api import Pending
 from uptui.screens.access import role_note
 from uptui.screens.dialog import Dialog
-from uptui.widgets import words
-from uptui.widgets.drawn import joined, lines
+from uptui.widgets import formatting
 from uptui.widgets.pending_banner import GONE
 from uptui.widgets.view import View
+from uptui.widgets.view_widget import joined, lines
 
 
 @dataclass(frozen=True)
@@ -62,9 +62,12 @@ class Review(Dialog[Answer]):
             ("asks for", one.wants),
             ("invite", one.invite or "none"),
             ("state", "waits" if one.present else f"{GONE}: an approval lets them in then"),
-            ("time left", words.countdown(one.expires_at - view.now)),
+            ("time left", formatting.countdown(one.expires_at - view.now)),
         ]
         rows = [joined((f"{name:<10}", "$muted"), view.shown(value)) for name, value in facts]
+        if one.warning:
+            warning = (view.shown(one.warning), "bold $warning")
+            rows.insert(1, joined((f"{'warning':<10}", "$muted"), warning))
         self.query_one("#facts", Static).update(lines(*rows))
 
     @on(OptionList.OptionSelected)
@@ -75,7 +78,9 @@ class Review(Dialog[Answer]):
             return
         name = self.query_one(Input).value.strip()
         self.dismiss(
-            Answer(answer.approve, answer.role, answer.remember, answer.block, words.plain(name))
+            Answer(
+                answer.approve, answer.role, answer.remember, answer.block, formatting.plain(name)
+            )
         )
 
 

@@ -9,13 +9,13 @@ from textual.content import Content
 from textual.message import Message
 
 from uptui.protocol.host_api import Setting
-from uptui.screens.acts import Acts
+from uptui.screens.actions import Actions
 from uptui.screens.base import HostScreen
-from uptui.widgets import words
+from uptui.widgets import formatting
 from uptui.widgets.divider import Divider
-from uptui.widgets.drawn import Drawn
 from uptui.widgets.list_panel import Column, ListPanel
 from uptui.widgets.view import View
+from uptui.widgets.view_widget import ViewWidget
 
 
 def _value(setting: Setting, view: View) -> Content:
@@ -39,7 +39,7 @@ def _change(setting: Setting, view: View) -> Content:
 
 
 SETTINGS: Final[tuple[Column[Setting], ...]] = (
-    Column("setting", lambda s, _: words.plain(s.key), lambda s: s.key, 26),
+    Column("setting", lambda s, _: formatting.plain(s.key), lambda s: s.key, 26),
     Column("value", _value, lambda s: str(s.value), 20, flexible=True),
     Column("origin", _origin, lambda s: s.origin, 7),
     Column("from", lambda s, v: v.shown(s.where), lambda s: s.where, 28, drop=3),
@@ -47,7 +47,7 @@ SETTINGS: Final[tuple[Column[Setting], ...]] = (
 )
 
 
-class SettingHelp(Drawn):
+class SettingHelp(ViewWidget):
     """What the selected setting does."""
 
     DEFAULT_CSS = """
@@ -64,7 +64,7 @@ class SettingHelp(Drawn):
         return Content(view.shown(self.setting.help))
 
 
-class Settings(HostScreen):
+class SettingsScreen(HostScreen):
     """The list, with the help of the selected one below it."""
 
     PLACE = "settings"
@@ -83,8 +83,8 @@ class Settings(HostScreen):
 
     _settings: tuple[Setting, ...] = ()
 
-    def __init__(self, acts: Acts) -> None:
-        super().__init__(acts)
+    def __init__(self, actions: Actions) -> None:
+        super().__init__(actions)
         self.settings = ListPanel[Setting](
             "Settings", SETTINGS, identify=lambda setting: setting.key,
             empty="Asking the host for its settings ...", id="settings",
@@ -98,15 +98,15 @@ class Settings(HostScreen):
 
     def on_screen_resume(self) -> None:
         super().on_screen_resume()
-        self.acts.desk.start(self._load())
+        self.actions.calls.start(self._load())
 
     async def _load(self) -> None:
-        self.post_message(self.Loaded(await self.acts.desk.client.settings()))
+        self.post_message(self.Loaded(await self.actions.calls.client.settings()))
 
     @on(Loaded)
     def _loaded(self, event: Loaded) -> None:
         self._settings = tuple(event.settings)
-        self.take(self.acts.desk.view)
+        self.take(self.actions.calls.view)
 
     def show(self, view: View) -> None:
         self.settings.show(self._settings, view)
@@ -122,8 +122,8 @@ class Settings(HostScreen):
     def action_change(self) -> None:
         setting = self.settings.selected
         if setting is not None:
-            self.acts.desk.start(self._change(setting))
+            self.actions.calls.start(self._change(setting))
 
     async def _change(self, setting: Setting) -> None:
-        await self.acts.sharing.change_setting(setting)
+        await self.actions.sharing.change_setting(setting)
         await self._load()

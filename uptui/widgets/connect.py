@@ -3,10 +3,10 @@
 from textual.content import Content
 
 from uptui.protocol.host_api import Strings
-from uptui.widgets import words
+from uptui.widgets import formatting
 from uptui.widgets.divider import Divider
-from uptui.widgets.drawn import Drawn, click, joined, lines, spread
 from uptui.widgets.view import View
+from uptui.widgets.view_widget import ViewWidget, click, joined, lines, spread
 
 
 def primary(url: Strings) -> tuple[str, str]:
@@ -41,7 +41,7 @@ class ConnectDivider(Divider):
         return Content.styled("Connect", "bold $foreground"), note
 
 
-class Connect(Drawn):
+class Connect(ViewWidget):
     """The primary string, who can read what goes through it, host key, alias, token."""
 
     DEFAULT_CSS = """
@@ -87,5 +87,5 @@ class Connect(Drawn):
         )
         if share.token_rotates_at is None:
             return spread(width, left, Content.styled("r rotates the token", "$muted"))
-        rest = words.span(share.token_rotates_at - view.now)
+        rest = formatting.span(share.token_rotates_at - view.now)
         return spread(width, left, Content.styled(f"token rotates in {rest}", "$muted"))

@@ -5,13 +5,13 @@ from typing import Literal
 from textual.content import Content
 from textual.reactive import reactive
 
-from uptui.widgets.drawn import Drawn, joined, spread
 from uptui.widgets.view import View
+from uptui.widgets.view_widget import ViewWidget, joined, spread
 
 Edge = Literal["top", "middle", "bottom", "none"]
 
 
-class Divider(Drawn):
+class Divider(ViewWidget):
     """`├ title ───────── note ┤`; the corners follow `edge`."""
 
     DEFAULT_CSS = "Divider { color: $frame; }"

@@ -7,14 +7,14 @@ from textual.binding import Binding
 from textual.content import Content
 from textual.reactive import reactive
 
-from uptui.widgets.drawn import Drawn, joined
 from uptui.widgets.view import View
+from uptui.widgets.view_widget import ViewWidget, joined
 
 MAX_KEYS = 7
 ALWAYS = (("help", "Help"), ("palette", "Palette"))
 
 
-class KeyBar(Drawn):
+class KeyBar(ViewWidget):
     """`? Help  ^p Palette  c Copy ...`, in the lower edge of the frame."""
 
     DEFAULT_CSS = """

@@ -3,16 +3,16 @@
 from textual.content import Content
 from textual.reactive import reactive
 
-from uptui.protocol.host_api import Check, Relay, Snapshot
-from uptui.widgets import words
-from uptui.widgets.drawn import Drawn, joined, lines, spread
+from uptui.protocol.host_api import Check, RelayView, Snapshot
+from uptui.widgets import formatting
 from uptui.widgets.status import host_of, relay_state
 from uptui.widgets.view import View
+from uptui.widgets.view_widget import ViewWidget, joined, lines, spread
 
 _SIDES = "border-left: solid $frame; border-right: solid $frame; padding: 0 1;"
 
 
-class LinkDiagram(Drawn):
+class LinkDiagram(ViewWidget):
     """`clients ━━ relay.example ━━ demo-box`, the state of each part, and the round trips."""
 
     DEFAULT_CSS = f"LinkDiagram {{ height: 6; {_SIDES} }}"
@@ -39,7 +39,7 @@ class LinkDiagram(Drawn):
         line = (glyphs.link if up else glyphs.broken) * reach
         name = "relay" if view.private else host_of(relay.url)
         here = view.shown(snapshot.share.alias or snapshot.share.hostname)
-        clients = words.many(len(snapshot.clients), "client")
+        clients = formatting.many(len(snapshot.clients), "client")
         return joined(
             (f" {clients} ", "bold reverse"),
             (glyphs.link * reach, "$primary"),
@@ -48,13 +48,13 @@ class LinkDiagram(Drawn):
             (f" {here} ", "bold reverse"),
         )
 
-    def _where(self, relay: Relay, view: View) -> Content:
-        kind = "built in, on this machine" if relay.embedded else words.plain(relay.software)
+    def _where(self, relay: RelayView, view: View) -> Content:
+        kind = "built in, on this machine" if relay.embedded else formatting.plain(relay.software)
         url = view.glyphs.hidden * 7 if view.private else view.shown(relay.url)
         return joined(url, (f"  {kind}", "$muted"))
 
-    def _state(self, relay: Relay, view: View) -> Content:
-        since = f"  for {words.span(view.now - relay.since)}"
+    def _state(self, relay: RelayView, view: View) -> Content:
+        since = f"  for {formatting.span(view.now - relay.since)}"
         reason = f"  {view.shown(relay.reason)}" if relay.reason else ""
         refused = f"  refused: {view.shown('; '.join(relay.refused))}" if relay.refused else ""
         return joined(
@@ -62,17 +62,17 @@ class LinkDiagram(Drawn):
             (refused, "$warning"),
         )  # fmt: skip
 
-    def _streams(self, relay: Relay, view: View) -> Content:
+    def _streams(self, relay: RelayView, view: View) -> Content:
         way = {"tcp": "straight TCP", "websocket": "WebSocket over HTTPS"}.get(
             relay.transport, "none yet"
         )
         return joined(way, (f"  {view.shown(relay.transport_reason)}", "$muted"))
 
-    def _trips(self, relay: Relay, view: View, width: int) -> Content:
+    def _trips(self, relay: RelayView, view: View, width: int) -> Content:
         if relay.rtt_ms is None:
             return self._fact("round trip", Content.styled("not measured yet", "$muted"), width)
         history = relay.rtt_history
-        bars = words.spark(history, min(40, max(8, width - 46)), view.glyphs.bars)
+        bars = formatting.spark(history, min(40, max(8, width - 46)), view.glyphs.bars)
         worst = max(history, default=relay.rtt_ms)
         return self._fact(
             "round trip",
@@ -87,7 +87,7 @@ class LinkDiagram(Drawn):
         return joined((f"{name:<11}", "$muted"), value).truncate(width, ellipsis=True)
 
 
-class Checklist(Drawn):
+class Checklist(ViewWidget):
     """The connection test: one line per step, with what to do where it failed."""
 
     DEFAULT_CSS = f"Checklist {{ height: auto; min-height: 1; max-height: 12; {_SIDES} }}"
@@ -118,7 +118,7 @@ class Checklist(Drawn):
         hint = f"  {view.glyphs.arrow} {view.shown(check.hint)}" if check.hint else ""
         took = "" if check.took_ms is None else f"{check.took_ms:.0f} ms"
         left = joined(
-            (f"{sign} {check.status:<8}", style), (f"{words.plain(check.name):<16}", "bold"),
+            (f"{sign} {check.status:<8}", style), (f"{formatting.plain(check.name):<16}", "bold"),
             view.shown(check.detail), (hint, "$warning"),
         )  # fmt: skip
         return spread(width, left, Content.styled(took, "$muted"))

@@ -19,8 +19,8 @@ from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option
 
 from uptui.widgets.divider import Divider
-from uptui.widgets.drawn import Drawn, click, joined
 from uptui.widgets.view import View
+from uptui.widgets.view_widget import ViewWidget, click, joined
 
 T = TypeVar("T")
 GAP: Final = 2
@@ -107,7 +107,7 @@ class FilterInput(Input):
             self.post_message(self.Left(clear=False))
 
 
-class Header(Drawn):
+class Header(ViewWidget):
     """Column titles; a click sorts."""
 
     DEFAULT_CSS = """

@@ -2,13 +2,13 @@
 
 from textual.content import Content
 
-from uptui.protocol.host_api import Relay, Share
-from uptui.widgets import words
-from uptui.widgets.drawn import joined
+from uptui.protocol.host_api import RelayView, ShareView
+from uptui.widgets import formatting
 from uptui.widgets.view import View
+from uptui.widgets.view_widget import joined
 
 
-def relay_state(relay: Relay, view: View) -> Content:
+def relay_state(relay: RelayView, view: View) -> Content:
     """`● UP`, `◐ RETRY 4s`, `✖ DOWN`."""
     glyphs = view.glyphs
     if relay.status == "up":
@@ -16,7 +16,7 @@ def relay_state(relay: Relay, view: View) -> Content:
     if relay.status == "retry":
         wait = ""
         if relay.retry_at is not None and relay.retry_at > view.now:
-            wait = f" {words.span(relay.retry_at - view.now)}"
+            wait = f" {formatting.span(relay.retry_at - view.now)}"
         return Content.styled(f"{glyphs.retry} RETRY{wait}", "bold $warning")
     if relay.status == "starting":
         return Content.styled(f"{glyphs.retry} STARTING", "bold $warning")
@@ -31,9 +31,9 @@ def link_state(view: View) -> Content:
         if view.snapshot is None:
             return joined(
                 (f"{view.glyphs.retry} NO HOST", "bold $warning"),
-                (f" {words.plain(view.lost_why)}", "$warning"),
+                (f" {formatting.plain(view.lost_why)}", "$warning"),
             )
-        age = words.span(view.now - view.lost_since)
+        age = formatting.span(view.now - view.lost_since)
         return joined(
             (f"{view.glyphs.down} LOST", "bold $error"),
             (f" last update {age} ago, reconnecting", "$error"),
@@ -48,7 +48,7 @@ def link_state(view: View) -> Content:
     return relay_state(relay, view)
 
 
-def lock_state(share: Share, view: View) -> Content:
+def lock_state(share: ShareView, view: View) -> Content:
     if share.locked:
         return Content.styled(f"{view.glyphs.lock} LOCK on", "bold $warning")
     return Content.styled("LOCK off", "$muted")
@@ -73,4 +73,4 @@ def level_mark(level: str, view: View) -> Content:
 
 def host_of(url: str) -> str:
     """The part of a relay URL that people recognise."""
-    return words.plain(url).partition("://")[2].partition("/")[0] or words.plain(url)
+    return formatting.plain(url).partition("://")[2].partition("/")[0] or formatting.plain(url)

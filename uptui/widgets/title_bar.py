@@ -5,10 +5,10 @@ from typing import Final
 from textual.content import Content
 from textual.reactive import reactive
 
-from uptui.widgets import words
-from uptui.widgets.drawn import Drawn, click, joined, spread
+from uptui.widgets import formatting
 from uptui.widgets.status import host_of, link_state, lock_state
 from uptui.widgets.view import View
+from uptui.widgets.view_widget import ViewWidget, click, joined, spread
 
 ENDS_SOON: Final = 600.0
 """Seconds before the end of the share from which the title warns."""
@@ -25,7 +25,7 @@ PLACES = (
 """Key, mode and title of each main screen."""
 
 
-class TitleBar(Drawn):
+class TitleBar(ViewWidget):
     """` uptui  demo-box   ● UP relay.example 38 ms   3 clients   LOCK off`."""
 
     DEFAULT_CSS = """
@@ -62,13 +62,13 @@ class TitleBar(Drawn):
             name,
             Content.styled(view.shown(share.alias or share.hostname), "bold"),
             joined(link_state(view), f" {where}{trip}"),
-            Content(words.many(len(view.snapshot.clients), "client")),
+            Content(formatting.many(len(view.snapshot.clients), "client")),
             lock_state(share, view),
         ]
         if share.stops_at is not None:
             left = share.stops_at - view.now
             style = "bold $warning" if left <= ENDS_SOON else "$muted"
-            parts.append(Content.styled(f"ends in {words.span(left)}", style))
+            parts.append(Content.styled(f"ends in {formatting.span(left)}", style))
         if view.private:
             parts.append(Content.styled("PRIVATE", "bold $warning"))
         if share.recording:

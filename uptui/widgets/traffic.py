@@ -4,10 +4,10 @@ from textual.content import Content
 from textual.reactive import reactive
 
 from uptui.protocol.host_api import Traffic
-from uptui.widgets import words
+from uptui.widgets import formatting
 from uptui.widgets.divider import Divider
-from uptui.widgets.drawn import Drawn, joined, lines, spread
 from uptui.widgets.view import View
+from uptui.widgets.view_widget import ViewWidget, joined, lines, spread
 
 ROOM_FOR_BARS = 64
 """Cells from which the line has sparklines; below, the rates alone."""
@@ -36,23 +36,27 @@ class TrafficLine(Divider):
         if width < ROOM_FOR_BARS:
             return (
                 Content.styled(
-                    f"{view.glyphs.received} {words.rate(traffic.receive_rate)}", "bold $primary"
+                    f"{view.glyphs.received} {formatting.rate(traffic.receive_rate)}",
+                    "bold $primary",
                 ),
                 joined(
-                    (f"{view.glyphs.sent} {words.rate(traffic.send_rate)}", "bold $accent"),
+                    (f"{view.glyphs.sent} {formatting.rate(traffic.send_rate)}", "bold $accent"),
                     (f"  {self._window(view)}", "$muted"),
                 ),
             )
         bars = max(4, (width - 52) // 2)
-        peak = words.rate(max(received, default=0))
+        peak = formatting.rate(max(received, default=0))
         left = joined(
-            (f"{view.glyphs.received} {words.rate(traffic.receive_rate)} ", "bold $primary"),
-            (words.spark(words.squeeze(received, bars), bars, view.glyphs.bars), "$primary"),
+            (f"{view.glyphs.received} {formatting.rate(traffic.receive_rate)} ", "bold $primary"),
+            (
+                formatting.spark(formatting.squeeze(received, bars), bars, view.glyphs.bars),
+                "$primary",
+            ),
             (f" peak {peak}", "$muted"),
         )
         right = joined(
-            (f"{view.glyphs.sent} {words.rate(traffic.send_rate)} ", "bold $accent"),
-            (words.spark(words.squeeze(sent, bars), bars, view.glyphs.bars), "$accent"),
+            (f"{view.glyphs.sent} {formatting.rate(traffic.send_rate)} ", "bold $accent"),
+            (formatting.spark(formatting.squeeze(sent, bars), bars, view.glyphs.bars), "$accent"),
             (f" {self._window(view)}", "$muted"),
         )
         return left, right
@@ -63,7 +67,7 @@ class TrafficLine(Divider):
         return "24h" if self.long else "60s"
 
 
-class TrafficChart(Drawn):
+class TrafficChart(ViewWidget):
     """Two charts over one another, each half of the height, with their peaks."""
 
     DEFAULT_CSS = """
@@ -94,11 +98,11 @@ class TrafficChart(Drawn):
         now, peak = values[-1] if values else 0.0, max(values, default=0.0)
         head = spread(
             width,
-            joined((f"{name} {words.rate(now)}", f"bold {style}")),
-            Content.styled(f"peak {words.rate(peak)}", "$muted"),
+            joined((f"{name} {formatting.rate(now)}", f"bold {style}")),
+            Content.styled(f"peak {formatting.rate(peak)}", "$muted"),
         )
-        columns = words.squeeze(_stretched(values, width), width)
-        rows = words.chart(columns, width, max(0, height - 1), view.glyphs.bars)
+        columns = formatting.squeeze(_stretched(values, width), width)
+        rows = formatting.chart(columns, width, max(0, height - 1), view.glyphs.bars)
         return [head, *(Content.styled(row, style) for row in rows)][:height]
 
 

@@ -15,16 +15,16 @@ import pytest
 
 from uptui.core.keys import parse_public_key
 from uptui.core.share_state import ShareSettings
-from uptui.host.desk import Desk, Parts
-from uptui.host.eventlog import EventLog, read_back
-from uptui.host.gate import StreamOrigin
-from uptui.host.memory import Memory
-from uptui.host.reception import Reception
-from uptui.host.ssh.guest_services import GuestServices
-from uptui.host.ssh.server import SSHHost
-from uptui.host.ssh.settings import SSHSettings
-from uptui.host.state import StateDir
-from uptui.protocol.host_api import Client, LogEntry, Pending
+from uptui.host.controller import Controller
+from uptui.host.share_commands import Parts, ShareCommands
+from uptui.host.sshd.access_control import StreamOrigin
+from uptui.host.sshd.client_services import GuestServices
+from uptui.host.sshd.server import SSHHost
+from uptui.host.sshd.settings import SSHSettings
+from uptui.host.storage.documents import Memory
+from uptui.host.storage.event_log import EventLog, read_back
+from uptui.host.storage.state_directory import StateDir
+from uptui.protocol.host_api import ClientView, LogEntry, Pending
 from uptui.protocol.names import Fingerprint, RouteName, Way
 
 HOST = Fingerprint("SHA256:host")
@@ -81,14 +81,14 @@ class Stand:
     async def start(self) -> None:
         self.log = EventLog(self.directory / "events.jsonl")
         memory = Memory(StateDir(self.directory / "state"), HOST)
-        self.reception = Reception(
+        self.controller = Controller(
             memory.load(self.settings, self.now()), self.log, memory, clock=self.now
         )
-        self.reception.hooks.stop = self.stopped.append
-        self.desk = Desk(self.reception)
+        self.controller.hooks.stop = self.stopped.append
+        self.desk = ShareCommands(self.controller)
         self.ssh = SSHHost(
             [asyncssh.import_private_key(self.key("host").file.read_text())],
-            self.reception,
+            self.controller,
             SSHSettings(host_name="demo"),
             services=GuestServices,
         )
@@ -98,7 +98,7 @@ class Stand:
         self.port: int = self.listener.getsockname()[1]
         self._tasks = [
             asyncio.create_task(self._accept()),
-            asyncio.create_task(self.reception.run()),
+            asyncio.create_task(self.controller.run()),
         ]
 
     async def stop(self) -> None:
@@ -106,7 +106,7 @@ class Stand:
             if process.returncode is None:
                 process.kill()
                 await process.wait()
-        self.reception.close("the share ends")
+        self.controller.close("the share ends")
         await self.ssh.close("the share ends")
         for task in self._tasks:
             task.cancel()
@@ -139,7 +139,7 @@ class Stand:
         await eventually(lambda: len(self.parts.pending) == count, f"{count} pending")
         return self.parts.pending
 
-    async def clients(self, count: int = 1) -> list[Client]:
+    async def clients(self, count: int = 1) -> list[ClientView]:
         await eventually(lambda: len(self.parts.clients) == count, f"{count} clients")
         return self.parts.clients
 
@@ -164,7 +164,7 @@ class Stand:
         return [
             *("-F", "/dev/null", "-i", str(key.file)),
             *("-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null"),
-            *("-o", "IdentitiesOnly=yes", "-o", "IdentityAgent=none", "-o", "BatchMode=yes"),
+            *("-o", "IdentitiesOnly=yes", "-o", "IdentityAgent=none"),
             *("-o", "LogLevel=ERROR", "-o", "ConnectTimeout=15"),
         ]
 

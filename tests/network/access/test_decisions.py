@@ -18,12 +18,14 @@ from uptui.protocol.host_api import (
     ChangeRole,
     Deny,
     EditPerson,
+    InviteView,
     Kick,
     Lock,
     NewInvite,
     Rotate,
     Say,
 )
+from uptui.protocol.names import RouteName, with_secret
 
 REFUSED = 77
 
@@ -32,7 +34,7 @@ def authorize(stand: Stand, name: str = "alice", options: str = "") -> None:
     line = f"{options} {stand.key(name).public} {name}".strip()
     keys, problems = parse_authorized_keys(line, "keys", "authorized_keys")
     assert not problems
-    stand.reception.authorize({k.key.fingerprint: k for k in keys})
+    stand.controller.authorize({k.key.fingerprint: k for k in keys})
 
 
 async def test_exec_waits_and_runs_once_approved(stand: Stand) -> None:
@@ -214,12 +216,15 @@ async def test_unknown_deny_lets_known_keys_in_and_the_next_key_be_tried(open_st
     assert stand.recorded("client.joined")[0].name == "Bob"
 
 
-async def test_unknown_accept_wants_the_name(open_stand: Open) -> None:
+async def test_unknown_accept_wants_the_secret(open_stand: Open) -> None:
     stand = await open_stand(ShareSettings(unknown="accept", alias="demo-box"))
     result = await stand.exec(stand.key(), "true", user="root")
     assert (result.status, "user name" in result.err) == (REFUSED, True)
-    assert (await stand.exec(stand.key(), "true", user="demo-box")).status == 0
-    assert (await stand.exec(stand.key(), "true", user=stand.parts.token)).status == 0
+    secret = stand.desk.secret
+    for name in (RouteName("demo-box"), stand.parts.token):
+        assert (await stand.exec(stand.key(), "true", user=name)).status == REFUSED
+        user = with_secret(name, secret)
+        assert (await stand.exec(stand.key(), "true", user=user)).status == 0
 
 
 async def test_a_rotated_name_is_refused_and_who_is_in_stays(stand: Stand) -> None:
@@ -259,12 +264,21 @@ async def test_lock(open_stand: Open) -> None:
     assert (await stand.exec(stand.key(), "true")).status == 0
 
 
-@pytest.mark.parametrize("way", ["port", "jump", "plain"])
+def said(stand: Stand, invite: InviteView) -> str:
+    """The user name that uses an invite."""
+    kept = stand.controller.share.state.invites.get(invite.route)
+    assert kept is not None
+    return kept.user
+
+
+@pytest.mark.parametrize("way", ["port", "jump"])
 async def test_an_invite_on_each_way(stand: Stand, way: str) -> None:
     invite = stand.desk.invite(NewInvite(name="bob", role="developer"))
-    stand.way = "jump" if way == "plain" else way  # type: ignore[assignment]
+    stand.way = way  # type: ignore[assignment]
     stand.route = "demo-box" if way == "port" else invite.route
-    user = "bob" if way == "jump" else invite.route
+    half = await stand.exec(stand.key("bob"), "echo in", user=invite.route)
+    assert (half.status, "half of an invite" in half.err) == (REFUSED, True)
+    user = said(stand, invite)
     result = await stand.exec(stand.key("bob"), "echo in", user=user)
     assert (result.status, result.out) == (0, "in\n")
     result = await stand.exec(stand.key("eve"), "echo in", user=user)
@@ -283,8 +297,9 @@ async def test_an_invite_on_each_way(stand: Stand, way: str) -> None:
 
 async def test_two_at_once_for_the_last_use(stand: Stand) -> None:
     invite = stand.desk.invite(NewInvite(name="two", uses=1, bind_first_key=False))
+    user = said(stand, invite)
     results = await asyncio.gather(
-        *(stand.exec(stand.key(name), "true", user=invite.route) for name in ("a", "b", "c"))
+        *(stand.exec(stand.key(name), "true", user=user) for name in ("a", "b", "c"))
     )
     assert sorted(r.status for r in results) == [0, REFUSED, REFUSED]
 
@@ -466,10 +481,12 @@ async def test_few_wait_per_source(stand: Stand) -> None:
 async def test_who_waits_at_the_door_is_not_present(stand: Stand) -> None:
     waiting = await stand.spawn(*stand.argv(stand.key("a"), "cat"))
     [request] = await stand.pending(1)
-    assert stand.reception.presences() == []
+    assert stand.controller.presences() == []
     stand.desk.approve(request.id, Approve())
     await stand.clients(1)
-    await eventually(lambda: [p.busy for p in stand.reception.presences()] == [True], "the command")
+    await eventually(
+        lambda: [p.busy for p in stand.controller.presences()] == [True], "the command"
+    )
     await waiting.communicate(b"")
 
 
@@ -491,7 +508,7 @@ async def test_a_full_state_disk_is_on_record_and_mended_later(stand: Stand) -> 
     directory = stand.directory / "state"
     moved = directory.rename(stand.directory / "elsewhere")
     stand.desk.lock(Lock(locked=True))
-    assert [e.event for e in stand.reception.log.newest][-1] == "state.failed"
+    assert [e.event for e in stand.controller.log.newest][-1] == "state.failed"
     stand.desk.invite(NewInvite(name="bob"))
     assert len(stand.recorded("state.failed")) == 1
     moved.rename(directory)

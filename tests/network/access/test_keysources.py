@@ -11,7 +11,7 @@ import pytest
 from tests.unit.access.builders import key
 from uptui.core.keys import parse_public_key
 from uptui.errors import ConfigError
-from uptui.host.keysources import MAX_BYTES, KeySources, Services, parse_source
+from uptui.host.keys.sources import MAX_BYTES, KeyServices, KeySources, parse_source
 
 
 @dataclass
@@ -42,8 +42,8 @@ async def web() -> AsyncIterator[Web]:
     await server.wait_closed()
 
 
-def services(web: Web) -> Services:
-    return Services(github=web.base, gitlab=web.base + "/lab")
+def services(web: Web) -> KeyServices:
+    return KeyServices(github=web.base, gitlab=web.base + "/lab")
 
 
 async def test_a_file_is_read_again_when_it_changes(tmp_path: Path) -> None:
@@ -116,6 +116,39 @@ async def test_the_cache_serves_when_the_network_does_not(web: Web, tmp_path: Pa
     now = 61.0
     await sources.refresh()
     assert sources.keys == {}, "who removes a key at GitHub is out"
+
+
+async def test_an_answer_that_is_no_list_of_keys_keeps_the_last_good_one(
+    web: Web, tmp_path: Path
+) -> None:
+    web.pages = {"/alice.keys": (200, key(1).encode())}
+    reported: list[str] = []
+    now = 0.0
+    sources = KeySources(
+        ["github:alice"],
+        tmp_path,
+        services=services(web),
+        report=reported.append,
+        clock=lambda: now,
+    )
+    await sources.refresh()
+    web.pages = {"/alice.keys": (200, b"<!DOCTYPE html>\n<p>Down for maintenance</p>\n")}
+    now = 10_000.0
+    await sources.refresh()
+    assert parse_public_key(key(1)).fingerprint in sources.keys
+    assert "no list of keys" in reported[0]
+    assert "stay in use" in reported[0]
+    assert KeySources(["github:alice"], tmp_path, services=services(web)).keys == sources.keys
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le"])
+async def test_files_as_editors_save_them(tmp_path: Path, encoding: str) -> None:
+    file = tmp_path / "authorized_keys"
+    file.write_bytes(f"{key(1)} alice\r\n{key(2)} bob\r\n".encode(encoding))
+    sources = KeySources([str(file)], tmp_path / "cache")
+    await sources.refresh()
+    assert [one.name for one in sources.keys.values()] == ["alice", "bob"]
+    assert not sources.problems
 
 
 async def test_too_large_unreachable_and_missing(web: Web, tmp_path: Path) -> None:

@@ -48,7 +48,7 @@ class Machine:
         )
         (folder / "ssh_config").write_text(
             f"IdentityFile {folder}/key\nIdentitiesOnly yes\nIdentityAgent none\n"
-            "StrictHostKeyChecking accept-new\nLogLevel ERROR\nBatchMode yes\n"
+            "StrictHostKeyChecking accept-new\nLogLevel ERROR\n"
             f"UserKnownHostsFile {folder}/known_hosts\n"
         )
 

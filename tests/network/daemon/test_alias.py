@@ -84,6 +84,34 @@ def test_without_a_share_the_relay_is_asked_directly(machine: Machine, other: Ma
     assert other.run("alias", "list").returncode == 3
 
 
+@pytest.mark.parametrize("how", ["release", "transfer"])
+def test_a_name_that_is_taken_away_is_not_shown_any_more(
+    machine: Machine, other: Machine, how: str
+) -> None:
+    """Not by this share, which is told at once and goes on under its token."""
+    relay = RelayProcess(machine)
+    ready = machine.share("--relay", relay.url, "--alias", NAME)
+    other.host("--relay", relay.url)
+    to = (public_key(other),) if how == "transfer" else ()
+    assert ready["name"] == NAME
+    done = machine.run("--relay", relay.url, "alias", how, NAME, *to)
+    assert done.returncode == 0, done.stderr
+
+    def moved() -> Any:
+        now = machine.url()
+        return now if now["name"] != NAME and now["ways"].get("port") else None
+
+    now = eventually(moved, "another address", 5.0)
+    assert NAME not in now["strings"]["ssh"]
+    [refused] = machine.json("status")["relay"]["refused"]
+    assert refused.startswith(f"{NAME}: the alias ")
+    assert f"{NAME} is not ours any more" in machine.run("log").stdout
+    assert machine.ssh(now["strings"]["ssh"], "echo", "in").stdout == "in\n"
+    if how == "release":
+        assert machine.run("alias", "claim", NAME).returncode == 0
+        assert machine.url()["name"] == NAME
+
+
 def test_address_and_host_key_survive_host_relay_and_container(
     machine: Machine, other: Machine
 ) -> None:

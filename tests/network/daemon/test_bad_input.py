@@ -1,5 +1,6 @@
 """Wrong flags, files and keys: each a clear error that names what and where."""
 
+import json
 import socket
 import subprocess
 import sys
@@ -171,3 +172,20 @@ def test_doctor_works_without_a_daemon(machine: Machine) -> None:
     checks = {check["name"]: check["status"] for check in machine.json("doctor")}
     assert checks["Shell"] == checks["State directory"] == "ok"
     assert checks["API"] == "skipped"
+
+
+@pytest.mark.parametrize("encoding", ["latin-1", "ascii"])
+def test_a_name_that_the_locale_does_not_have_is_shown_all_the_same(
+    machine: Machine, encoding: str
+) -> None:
+    listed = machine.folder / "listed"
+    listed.write_text(f"{Path(machine.key).read_text().rsplit(' ', 1)[0]} Łukasz 渡\n")
+    options = ("--authorized-keys", str(listed), "--unknown", "deny")
+    string = machine.host(*options)[1]["strings"]["ssh-port"]
+    assert machine.ssh(string, "true").returncode == 0
+    for command in (["people"], ["log"], ["clients"], ["status"]):
+        done = machine.run(*command, PYTHONIOENCODING=encoding)
+        assert done.returncode == 0, done.stderr
+    assert "?" in machine.run("people", PYTHONIOENCODING=encoding).stdout
+    told = json.loads(machine.run("people", "--json", PYTHONIOENCODING=encoding).stdout)
+    assert "Łukasz 渡" in json.dumps(told, ensure_ascii=False)

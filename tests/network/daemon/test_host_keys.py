@@ -32,7 +32,7 @@ def asking_for(machine: Machine, string: str, algorithms: str) -> str:
 
 def test_an_rsa_key_beside_the_identity(machine: Machine) -> None:
     rsa = key_of(machine, "rsa", "-b", "3072")
-    strings = machine.share("--fips", "--host-keys", rsa)["strings"]
+    strings = machine.share("--host-keys", rsa)["strings"]
     for string in (strings["ssh-port"], strings["ssh-jump"]):
         for algorithm in ("rsa-sha2-256", "rsa-sha2-512", "ecdsa-sha2-nistp256", "ssh-ed25519"):
             assert asking_for(machine, string, algorithm) == "ok\n"
@@ -56,7 +56,7 @@ def test_an_identity_may_be_rsa(machine: Machine) -> None:
 
 def test_clients_learn_the_other_keys_once_they_know_one(machine: Machine) -> None:
     rsa = key_of(machine, "rsa", "-b", "3072")
-    string = machine.share("--fips", "--host-keys", rsa)["strings"]["ssh-port"]
+    string = machine.share("--host-keys", rsa)["strings"]["ssh-port"]
     known = machine.folder / "known_hosts"
     assert machine.ssh(string, "true").returncode == 0
     stay = f"until [ $(wc -l <{known}) = 3 ]; do sleep 0.1; done"
@@ -64,6 +64,23 @@ def test_clients_learn_the_other_keys_once_they_know_one(machine: Machine) -> No
     assert machine.ssh(learning, stay).returncode == 0
     kinds = {line.split()[1] for line in known.read_text().splitlines()}
     assert kinds == {"ssh-ed25519", "ecdsa-sha2-nistp256", "ssh-rsa"}
+
+
+def test_an_openssh_that_prefers_ecdsa_knows_what_it_has_seen(machine: Machine) -> None:
+    """OpenSSH before 8.5 takes ECDSA at first contact, and afterwards the kind that it knows."""
+    share = machine.share()
+    string = share["strings"]["ssh-port"]
+    known = machine.folder / "known_hosts"
+    first = "ssh -o HostKeyAlgorithms=ecdsa-sha2-nistp256,ssh-ed25519"
+    strict = "ssh -o StrictHostKeyChecking=yes"
+    assert machine.ssh(string.replace("ssh", first, 1), "echo ok").stdout == "ok\n"
+    assert "ecdsa-sha2-nistp256" in known.read_text()
+    assert machine.ssh(string.replace("ssh", strict, 1), "echo ok").stdout == "ok\n"
+    lines = share["strings"]["known_hosts"].splitlines()
+    assert [line.split(" ", 1)[1] for line in lines] == share["host_keys"]
+    for line in lines:
+        known.write_text(line + "\n")
+        assert machine.ssh(string.replace("ssh", strict, 1), "echo ok").stdout == "ok\n"
 
 
 def test_a_file_that_is_no_key_is_named(machine: Machine) -> None:

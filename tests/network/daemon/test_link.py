@@ -5,6 +5,7 @@ import json
 import socket
 import subprocess
 import threading
+import time
 from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Any
@@ -12,6 +13,11 @@ from typing import Any
 import pytest
 
 from tests.network.daemon.conftest import Machine, eventually
+
+AWAY = 6.0
+"""Seconds that the relay is away: long enough for waits that double to exceed BACK."""
+BACK = 5.0
+"""Seconds after its return within which the strings work."""
 
 
 def free_ports(count: int) -> list[int]:
@@ -96,6 +102,18 @@ def test_a_killed_relay_comes_back_and_the_strings_are_the_same(machine: Machine
     assert machine.url()["strings"] == ready["strings"]
     for way in ("ssh-port", "ssh-jump", "ssh-plain"):
         assert machine.ssh(ready["strings"][way], "echo back").stdout == "back\n", way
+
+
+def test_a_relay_that_is_back_is_used_within_five_seconds(machine: Machine) -> None:
+    relay = RelayProcess(machine)
+    string = machine.share("--relay", relay.url)["strings"]["ssh-port"]
+    relay.kill()
+    wait_for(machine, "retry")
+    time.sleep(AWAY)
+    relay.start()
+    back = time.monotonic()
+    eventually(lambda: machine.ssh(string, "true").returncode == 0, "the string works", BACK)
+    assert time.monotonic() - back < BACK
 
 
 def test_a_rotation_without_the_relay_holds_and_gives_no_old_string(machine: Machine) -> None:

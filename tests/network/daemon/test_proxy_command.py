@@ -89,13 +89,18 @@ def test_half_close_passes_both_ways(machine: Machine) -> None:
 
 
 @pytest.mark.parametrize("kind", COMMANDS)
-def test_the_name_is_said_to_the_relay_and_not_again_as_the_user(
+def test_the_name_is_said_to_the_relay_and_the_secret_only_to_the_host(
     machine: Machine, kind: str
 ) -> None:
     relay = RelayProcess(machine)
-    machine.host("--relay", relay.url, "--alias", "demo-box", "--unknown", "accept")
-    done = ssh(machine, proxied(machine, relay.url, "demo-box", kind), "echo in")
+    _, ready = machine.host("--relay", relay.url, "--alias", "demo-box", "--unknown", "accept")
+    user = ready["strings"]["ssh-jump"].split()[-1].partition("@")[0]
+    string = proxied(machine, relay.url, "demo-box", kind)
+    done = ssh(machine, f"{string} -l {user}", "echo in")
     assert (done.stdout, done.stderr) == (b"in\n", b"")
+    done = ssh(machine, string, "echo in")
+    assert done.stdout == b""
+    assert b"whole string" in done.stderr
 
 
 @pytest.mark.parametrize("kind", COMMANDS)

@@ -78,6 +78,31 @@ def test_a_stranger_is_asked_about_approved_and_kicked(machine: Machine) -> None
     assert "request.approved" in events
 
 
+def test_a_namesake_that_waits_is_warned_about(machine: Machine) -> None:
+    """By its fingerprint, whatever letters it takes; the one who has the name is not."""
+    string = machine.share("--unknown", "ask")["strings"]["ssh"]
+    assert machine.ssh(string, "true").returncode == 0
+    owner = machine.json("people")[0]["fingerprint"]
+    assert machine.run("rename", owner, "alice").returncode == 0
+    other = machine.folder / "other"
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", other], check=True)
+    argv = machine.ssh_argv(string, "true")
+    argv[3:3] = ["-i", str(other), "-o", "User=\u0430lice\u2800"]
+    config = machine.folder / "ssh_config"
+    config.write_text(config.read_text().replace(f"IdentityFile {machine.folder}/key\n", ""))
+    with subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as namesake:
+        waiting = eventually(lambda: machine.json("clients")["pending"], "somebody waits")[0]
+        told = (
+            "looks like alice, another key is known as alice; mixes Cyrillic and Latin letters; "
+            "the name has characters that are not seen (U+2800)"
+        )
+        assert (waiting["name"], waiting["warning"]) == ("\u0430lice", told)
+        assert f"WARNING: {waiting['id']}: \u0430lice: {told}" in machine.run("clients").stdout
+        assert told in machine.run("log").stdout
+        assert machine.run("deny", waiting["id"]).returncode == 0
+        assert namesake.wait(20) != 0
+
+
 def _log(machine: Machine) -> list[str]:
     return machine.run("log", "--json").stdout.splitlines()
 
@@ -109,7 +134,7 @@ def test_an_alias_is_claimed_kept_and_given_back(machine: Machine) -> None:
 
 
 def test_an_invite_works_on_every_way_until_it_is_revoked(machine: Machine) -> None:
-    machine.share()
+    machine.share("--plain-invites")
     made = machine.json("invite", "bob", "--role", "developer")
     for way in WAYS:
         assert machine.ssh(made["strings"][way], "echo hi").stdout == "hi\n", way

@@ -12,8 +12,8 @@ import pytest
 from tests.network.daemon.conftest import Machine, eventually
 from tests.network.daemon.test_link import RelayProcess, wait_for
 from tests.network.daemon.test_proxy_command import proxied, ssh
-from uptui.host.link.nearness import nearness
-from uptui.host.link.proxies import is_exempt
+from uptui.net.nearness import nearness
+from uptui.net.proxies import is_exempt
 
 WAYS = ("ssh-jump", "ssh-plain")
 WRONG = "0" * 64

@@ -13,12 +13,12 @@ import asyncssh
 
 from uptui.core.access import Arrival, Grant
 from uptui.core.roles import DEVELOPER, Role
-from uptui.host.gate import Guest, StreamOrigin
-from uptui.host.ssh.guest_services import GuestServices
-from uptui.host.ssh.server import SSHHost
-from uptui.host.ssh.settings import SSHSettings
+from uptui.host.sshd.access_control import Guest, StreamOrigin
+from uptui.host.sshd.client_services import GuestServices
+from uptui.host.sshd.server import SSHHost
+from uptui.host.sshd.settings import SSHSettings
 from uptui.protocol.host_api import Level
-from uptui.protocol.names import ClientId, new_token
+from uptui.protocol.names import ClientId, Screening, new_token
 
 
 @dataclass
@@ -39,9 +39,12 @@ class OpenGate:
         self.guests: list[Guest] = []
         self.notes: list[Note] = []
 
-    def screen(self, arrival: Arrival) -> bool:
+    def screen(self, arrival: Arrival) -> Screening:
         del arrival
-        return True
+        return "in"
+
+    def knock(self, arrival: Arrival) -> None:
+        del arrival
 
     async def admit(self, arrival: Arrival, guest: Guest) -> Grant:
         del arrival

@@ -5,69 +5,37 @@ import errno
 import os
 import struct
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from tests.network.files.host import Running
-from uptui.host.ssh.sftp.wire import Kind, Status
-
-DEADLINE = 60.0
-
-
-def text(value: bytes) -> bytes:
-    return struct.pack(">I", len(value)) + value
-
-
-class Packets:
-    """An SFTP session by hand, through OpenSSH's ssh."""
-
-    def __init__(self, process: asyncio.subprocess.Process) -> None:
-        self.process = process
-
-    async def send(self, packet: bytes) -> None:
-        assert self.process.stdin is not None
-        self.process.stdin.write(text(packet))
-        await self.process.stdin.drain()
-
-    async def answer(self) -> bytes:
-        assert self.process.stdout is not None
-        async with asyncio.timeout(DEADLINE):
-            size = int.from_bytes(await self.process.stdout.readexactly(4), "big")
-            return await self.process.stdout.readexactly(size)
-
-    async def ask(self, kind: Kind, *parts: bytes) -> tuple[int, bytes]:
-        """What kind of packet answers, and what is in it."""
-        await self.send(struct.pack(">BI", kind, 7) + b"".join(parts))
-        answer = await self.answer()
-        return answer[0], answer[5:]
-
-    async def status(self, kind: Kind, *parts: bytes) -> int:
-        answer, body = await self.ask(kind, *parts)
-        assert answer == Kind.STATUS
-        return int.from_bytes(body[:4], "big")
-
-    async def open(self, path: Path, flags: int) -> bytes:
-        answer, handle = await self.ask(Kind.OPEN, text(bytes(path)), struct.pack(">II", flags, 0))
-        assert answer == Kind.HANDLE
-        return handle
+from tests.network.files.packets import DEADLINE, Packets, copy_data, text
+from uptui.core.roles import DEVELOPER, Capability
+from uptui.host.sshd.files.codec import Kind, Status
 
 
 @pytest.fixture
-async def packets(box: Running) -> AsyncIterator[Packets]:
+async def process(box: Running) -> AsyncIterator[asyncio.subprocess.Process]:
+    """OpenSSH's ssh with an SFTP session."""
     process = await asyncio.create_subprocess_exec(
         *box.ssh("-s", "box", "sftp"),
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         env=box.env,
     )
-    made = Packets(process)
-    await made.send(struct.pack(">BI", Kind.INIT, 3))
-    assert (await made.answer())[0] == Kind.VERSION
-    yield made
+    yield process
     if process.returncode is None:
         process.kill()
     await process.communicate()
+
+
+@pytest.fixture
+async def packets(process: asyncio.subprocess.Process) -> Packets:
+    assert process.stdin is not None
+    assert process.stdout is not None
+    return await Packets(process.stdout, process.stdin).greet()
 
 
 async def test_reads_beyond_every_file_and_of_nothing(box: Running, packets: Packets) -> None:
@@ -117,14 +85,49 @@ async def test_a_closed_handle_is_not_there(box: Running, packets: Packets) -> N
     assert await packets.status(Kind.EXTENDED, fsync, handle) == Status.NO_SUCH_FILE
 
 
-async def test_a_file_is_not_copied_into_itself(box: Running, packets: Packets) -> None:
-    (box.directory / "f").write_bytes(b"contents")
-    source = await packets.open(box.directory / "f", 1)
-    target = await packets.open(box.directory / "f", 2)
-    for to in (source, target):
-        request = (source, struct.pack(">QQ", 0, 4), to, struct.pack(">Q", 4))
-        assert await packets.status(Kind.EXTENDED, text(b"copy-data"), *request) == Status.FAILURE
-    assert (box.directory / "f").read_bytes() == b"contents"
+async def test_a_file_is_not_copied_into_itself_by_any_name(box: Running, packets: Packets) -> None:
+    """It would grow until the disk is full."""
+    d = box.directory
+    (d / "f").write_bytes(b"contents")
+    (d / "link").symlink_to("f")
+    os.link(d / "f", d / "hard")
+    source = await packets.open(d / "f", 1)
+    targets = [source, *[await packets.open(d / name, 2) for name in ("f", "link", "hard")]]
+    for to in targets:
+        for length in (4, 0):
+            request = copy_data(source, 0, length, to, 4)
+            assert await packets.status(Kind.EXTENDED, request) == Status.FAILURE
+    assert (d / "f").read_bytes() == b"contents"
+
+
+async def test_the_end_of_a_copy_is_where_it_was_at_its_beginning(
+    box: Running, packets: Packets
+) -> None:
+    d = box.directory
+    (d / "f").write_bytes(b"contents")
+    target = await packets.open(d / "g", 2 | 8)
+    zeros = await packets.open(Path("/dev/zero"), 1)
+    copy = copy_data(zeros, 0, 0, target, 0)
+    assert await packets.status(Kind.EXTENDED, copy) == Status.FAILURE
+    assert await packets.status(Kind.EXTENDED, copy_data(zeros, 0, 9, target, 0)) == Status.OK
+    assert (d / "g").read_bytes() == bytes(9)
+    told = await packets.open(Path("/proc/self/status"), 1)
+    assert await packets.status(Kind.EXTENDED, copy_data(told, 0, 0, target, 0)) == Status.OK
+    assert (d / "g").read_bytes().startswith(b"Name:")
+    source = await packets.open(d / "f", 1)
+    assert await packets.status(Kind.EXTENDED, copy_data(source, 99, 0, target, 0)) == Status.OK
+
+
+async def test_a_copy_ends_with_the_right_to_it(box: Running, packets: Packets) -> None:
+    with (box.directory / "huge").open("wb") as file:
+        file.truncate(1 << 42)
+    source = await packets.open(box.directory / "huge", 1)
+    target = await packets.open(Path("/dev/null"), 2)
+    asking = asyncio.create_task(packets.status(Kind.EXTENDED, copy_data(source, 0, 0, target, 0)))
+    await asyncio.sleep(0.3)
+    assert not asking.done()
+    box.gate.change_role(replace(DEVELOPER, capabilities=frozenset({Capability.READ})))
+    assert await asking == Status.PERMISSION_DENIED
 
 
 async def test_copying_more_than_there_is_copies_what_there_is(
@@ -133,8 +136,7 @@ async def test_copying_more_than_there_is_copies_what_there_is(
     (box.directory / "f").write_bytes(b"0123456789")
     source = await packets.open(box.directory / "f", 1)
     target = await packets.open(box.directory / "g", 2 | 8)
-    request = (source, struct.pack(">QQ", 4, 1000), target, struct.pack(">Q", 0))
-    assert await packets.status(Kind.EXTENDED, text(b"copy-data"), *request) == Status.OK
+    assert await packets.status(Kind.EXTENDED, copy_data(source, 4, 1000, target, 0)) == Status.OK
     assert (box.directory / "g").read_bytes() == b"456789"
 
 
@@ -173,11 +175,11 @@ async def test_homes(box: Running, packets: Packets) -> None:
 
 
 async def test_a_packet_that_is_cut_short_ends_the_session_as_sftp_server_would(
-    packets: Packets,
+    packets: Packets, process: asyncio.subprocess.Process
 ) -> None:
     await packets.send(struct.pack(">BI", Kind.STAT, 7) + struct.pack(">I", 9) + b"abc")
     async with asyncio.timeout(DEADLINE):
-        assert await packets.process.wait() == 255
+        assert await process.wait() == 255
 
 
 async def test_long_names_are_laid_out_as_by_sftp_server(box: Running, packets: Packets) -> None:

@@ -3,7 +3,7 @@
 import os
 
 from tests.network.files.host import Running
-from uptui.host.ssh.transfers import SHOWN_EVERY
+from uptui.host.sshd.files.transfers import SHOWN_EVERY
 
 
 def changes(box: Running) -> list[str]:

@@ -1,5 +1,6 @@
 """`scp -O` served without an scp binary: for roles that may move files but run nothing."""
 
+import asyncio
 import os
 import stat
 from dataclasses import replace
@@ -9,7 +10,7 @@ import pytest
 
 from tests.network.files.host import Running
 from uptui.core.roles import DEVELOPER, Capability
-from uptui.host.ssh import scp
+from uptui.host.sshd.files import scp
 
 MOVER = replace(
     DEVELOPER, name="mover", capabilities=frozenset({Capability.READ, Capability.WRITE})
@@ -69,19 +70,71 @@ async def test_other_commands_stay_refused(mover: Running) -> None:
 
 
 def test_only_the_remote_end_is_recognised() -> None:
-    assert scp.parse("scp -p -t -- 'a b'") == scp.ScpCommand(True, b"a b", preserve=True)
-    assert scp.parse("scp -r -f dir") == scp.ScpCommand(False, b"dir", recursive=True)
+    assert scp.command_of("scp -p -t -- 'a b'") == scp.ScpCommand(True, b"a b", preserve=True)
+    assert scp.command_of("scp -r -f dir") == scp.ScpCommand(False, b"dir", recursive=True)
     for command in ("scp a b", "scp -t", "scp -t x; id", "scp -tf x", "scpx -t x", "scp -t 'x"):
-        assert scp.parse(command) is None, command
+        assert scp.command_of(command) is None, command
 
 
-async def test_names_that_are_paths_are_refused(mover: Running) -> None:
+@pytest.mark.parametrize(
+    ("sent", "said"),
+    [
+        (b"C0644 4 ../planted\nevil\0", b"unexpected filename: ../planted"),
+        (b"C0644 4 ..\nevil\0", b"unexpected filename: .."),
+        (b"C0644 4 a\0b\nevil\0", b"unexpected filename"),
+        (b"C0644 -5 f\n", b"size not present"),
+        (b"C0644 9223372036854775808 f\n", b"size out of range"),
+        (b"C-644 5 f\nevil!\0", b"bad mode"),
+        (b"T1180591620717411303424 0 0 0\nC0644 0 f\n\0", b"time out of range"),
+        (b"T0 0 -1 0\nC0644 0 f\n\0", b"time not present"),
+        (b"D0755 0 d\n", b"received directory without -r"),
+        (b"hello\n", b"expected control record"),
+        (b"C" + b"0" * 70_000, b"control line too long"),
+    ],
+)
+async def test_a_line_that_no_scp_sends_ends_the_copy_and_says_why(
+    mover: Running, sent: bytes, said: bytes
+) -> None:
     where = mover.directory / "in"
     where.mkdir()
-    evil = b"C0644 4 ../planted\nevil\0"
-    result = await mover.run(*mover.ssh("box", f"scp -t {where}"), stdin=evil)
+    async with asyncio.timeout(20):
+        result = await mover.run(*mover.ssh("box", f"scp -t {where}"), stdin=sent)
     assert result.code == 1
+    assert b"\2scp: protocol error: " in result.out
+    assert said in result.out
     assert not Path(mover.directory / "planted").exists()
+    assert not list(where.iterdir())
+
+
+async def test_times_as_far_as_the_system_has_them(mover: Running) -> None:
+    lines = b"T9223372036854775807 0 9223372036854775807 999999\nC0644 0 f\n\0"
+    argv = mover.ssh("box", f"scp -pt {mover.directory}/f")
+    assert (await mover.run(*argv, stdin=lines)).out == bytes(4)
+    assert (mover.directory / "f").stat().st_mtime > 2**33
+
+
+@pytest.mark.parametrize("direction", ["from", "to"])
+async def test_a_copy_ends_when_the_role_sees_other_files(mover: Running, direction: str) -> None:
+    d = mover.directory
+    for name in ("one", "two"):
+        (d / name).mkdir()
+    with (d / "one/big").open("wb") as file:
+        file.truncate(1 << 36)
+    mover.gate.change_role(replace(MOVER, files_root=str(d / "one")))
+    there, here = "box:" + str(d / "one/big"), "copied"
+    if direction == "to":
+        there, here = str(d / "one/big"), f"box:{d}/one/there"
+    task = asyncio.create_task(mover.run("scp", "-O", "-F", mover.config, there, here))
+    copied = d / "copied" if direction == "from" else d / "one/there"
+    async with asyncio.timeout(20):
+        while not copied.exists():
+            await asyncio.sleep(0.01)
+    mover.gate.change_role(replace(MOVER, files_root=str(d / "two")))
+    result = await task
+    assert result.code == 1
+    assert b"access has changed" in result.err
+    (note,) = mover.gate.events("file.download" if direction == "from" else "file.upload")
+    assert note.data["result"] == "access has changed"
 
 
 async def test_directories_made_and_files_missed_are_on_record(mover: Running) -> None:

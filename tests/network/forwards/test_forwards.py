@@ -9,6 +9,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
 
+import asyncssh
 import pytest
 
 from tests.network.files.host import Running
@@ -184,6 +185,24 @@ async def test_taken_port_is_refused(box: Running) -> None:
     assert result.code == 255
     assert b"remote port forwarding failed for listen port" in result.err
     assert box.gate.events("forward.failed")[0].text.endswith("Address already in use")
+
+
+async def test_ports_and_paths_that_there_are_not_are_refused(box: Running) -> None:
+    """The system takes 65536 more for the same port, and a path with a NUL for a shorter one."""
+    port, path = free_port(), str(box.directory / "sock")
+    async with asyncssh.connect(
+        "127.0.0.1", box.port, username="someone", client_keys=[str(box.key)], known_hosts=None,
+        config=None,
+    ) as client:  # fmt: skip
+        with pytest.raises(asyncssh.ChannelListenError):
+            await client.forward_remote_port("localhost", 65536 + port, "localhost", 1)
+        for named in (f"{path}\0x", f"\0{path}"):
+            with pytest.raises(asyncssh.ChannelListenError):
+                await client.forward_remote_path(named, path)
+    assert "there is no port" in box.gate.events("forward.failed")[0].text
+    assert not Path(path).exists()
+    with pytest.raises(OSError):
+        await asyncio.open_connection("127.0.0.1", port)
 
 
 async def test_stdio_forward_and_what_cannot_be_reached(box: Running) -> None:

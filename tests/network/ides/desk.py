@@ -38,7 +38,6 @@ Host *
     StrictHostKeyChecking accept-new
     UserKnownHostsFile {folder}/known_hosts
     LogLevel ERROR
-    BatchMode yes
 """
 
 
@@ -183,9 +182,9 @@ class Lines:
         return self._queue.empty()
 
 
-def new_key(path: Path) -> None:
+def new_key(path: Path, kind: str = "ed25519") -> None:
     """A private key at `path`, and its public half beside it."""
-    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", path], check=True)
+    subprocess.run(["ssh-keygen", "-q", "-t", kind, "-N", "", "-f", path], check=True)
 
 
 def free_port() -> int:

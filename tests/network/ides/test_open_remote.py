@@ -105,7 +105,7 @@ def stranger(desk: Desk) -> str:
     return str(path)
 
 
-@pytest.mark.parametrize("way", ["port", "jump"])
+@pytest.mark.parametrize("way", WAYS)
 def test_a_key_that_is_refused_is_no_question_of_a_password(
     desk: Desk, way: str, stranger: str
 ) -> None:
@@ -113,11 +113,3 @@ def test_a_key_that_is_refused_is_no_question_of_a_password(
     assert seen["error"]["level"] == "client-authentication"
     assert seen["methods"] == ["none", stranger]
     assert all(left == ["publickey"] for left in seen["offered"])
-
-
-def test_on_the_plain_way_the_host_refuses_at_the_first_channel(desk: Desk, stranger: str) -> None:
-    """The relay only proves the key."""
-    seen = play(desk, "plain", keys=[stranger])
-    assert seen["methods"] == ["none", stranger]
-    assert seen["failed"]
-    assert "uname" not in seen

@@ -66,7 +66,7 @@ def test_through_a_proxy_with_a_password_and_nothing_else(site: Site) -> None:
     told = site.uptui(topology.host, "status", "--json").stdout + json.dumps(found)
     assert ENCODED not in told + site.log("host.log")
     assert "p@ss" not in told + site.log("host.log")
-    assert "CONNECT" in site.log("access.log")
+    assert "CONNECT" in site.log("squid/access.log")
 
 
 def test_a_wrong_password_and_no_proxy_are_said(site: Site) -> None:
@@ -96,7 +96,7 @@ def test_through_one_https_port_that_somebody_else_answers(site: Site) -> None:
     certificate = site.nginx()
     site.relay(
         *("--http", "127.0.0.1:8080", "--ssh", "off", "--public-host", RELAY_ADDRESS),
-        *("--streams", f"{RELAY_ADDRESS}:443"),
+        *("--streams", f"{RELAY_ADDRESS}:443", "--origin", f"https://{RELAY_ADDRESS}"),
     )
     url = f"https://{RELAY_ADDRESS}"
     assert site.topology.host.run("curl", "-sm", "3", f"{url}:8080/").returncode == 7

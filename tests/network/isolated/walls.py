@@ -147,10 +147,12 @@ class Site:
         digest = subprocess.run(
             ["openssl", "passwd", "-apr1", PASSWORD], check=True, capture_output=True, text=True
         )
-        (self.folder / "passwd").write_text(f"{USER}:{digest.stdout}")
-        config = self.folder / "squid.conf"
-        config.write_text(SQUID.format(folder=self.folder, port=PROXY_PORT))
-        shutil.chown(self.folder, "proxy")
+        place = self.folder / "squid"
+        place.mkdir()
+        (place / "passwd").write_text(f"{USER}:{digest.stdout}")
+        config = place / "squid.conf"
+        config.write_text(SQUID.format(folder=place, port=PROXY_PORT))
+        shutil.chown(place, "proxy")
         self.start(self.topology.relay, "squid", "-N", "-f", str(config), log="squid.log")
         self._listening(PROXY_PORT)
 

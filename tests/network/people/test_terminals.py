@@ -129,6 +129,24 @@ def test_a_kept_shell_is_listed_and_ended(crowd: Crowd) -> None:
     assert crowd.run("end", "shell-1").returncode == 5
 
 
+def test_the_host_takes_a_kept_shell_up_and_leaves_it_kept(crowd: Crowd) -> None:
+    strings = crowd.accept()
+    client = crowd.window("bob", strings["ssh"])
+    pid = shell_of(client)
+    client.lose()
+    eventually(crowd.terminals, "the shell to be kept")
+    host = crowd.attach("shell-1")
+    assert shell_of(host) == pid
+    assert crowd.terminals() == []
+    assert crowd.told("shell.resumed")["text"].startswith("the host came back to ")
+    host.type("\x1d")
+    assert host.ends() == 0
+    assert eventually(crowd.terminals, "it to be kept again")[0]["id"] == "shell-1"
+    lost = crowd.attach("shell-9")
+    assert lost.ends() != 0
+    assert "no shell 'shell-9' is kept" in lost.seen
+
+
 def shell_of(client: "object") -> int:
     """The process id of the shell in a window."""
     from tests.network.people.conftest import Window

@@ -7,9 +7,9 @@ import pytest
 
 from tests.network.relay.standin import StandIn
 from uptui.relay.server import Relay
-from uptui.relay.settings import Address, RelaySettings
+from uptui.relay.settings import RelaySettings, SocketAddress
 
-LOOPBACK = Address("127.0.0.1", 0)
+LOOPBACK = SocketAddress("127.0.0.1", 0)
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from tests.network.relay.standin import DEADLINE
-from uptui.relay.settings import Address, RelayAddresses
+from uptui.relay.settings import RelayAddresses, SocketAddress
 
 
 class RelayProcess:
@@ -72,6 +72,6 @@ class RelayProcess:
             await self.process.wait()
 
 
-def _address(text: str) -> Address:
+def _address(text: str) -> SocketAddress:
     host, _, port = text.rpartition(":")
-    return Address(host, int(port))
+    return SocketAddress(host, int(port))

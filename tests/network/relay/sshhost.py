@@ -14,7 +14,7 @@ import asyncssh
 
 from tests.network.relay.standin import StandIn, new_key
 from uptui.protocol import control
-from uptui.relay.settings import Address, RelayAddresses
+from uptui.relay.settings import RelayAddresses, SocketAddress
 
 CHUNK = 256 * 1024
 
@@ -193,4 +193,4 @@ def serve_ssh(host: StandIn) -> SshHost:
     return server
 
 
-__all__ = ["Address", "Ssh", "SshHost", "blob", "run", "serve_ssh"]
+__all__ = ["SocketAddress", "Ssh", "SshHost", "blob", "run", "serve_ssh"]

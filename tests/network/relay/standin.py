@@ -2,10 +2,11 @@
 
 import asyncio
 import contextlib
+import hashlib
 import secrets
 import socket
 import ssl
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from typing import Self, TypeVar
 
@@ -15,9 +16,11 @@ import websockets
 from websockets.asyncio.client import ClientConnection, connect
 
 from uptui.protocol import control, stream
-from uptui.protocol.names import RouteKind, RouteName, StreamId
+from uptui.protocol.login import Origin, Statement
+from uptui.protocol.names import RouteKind, RouteName, Screening, StreamId
+from uptui.protocol.relay_api import NAMESPACE
 from uptui.protocol.sshsig import sign
-from uptui.relay.settings import Address
+from uptui.relay.settings import SocketAddress
 
 DEADLINE = 40.0
 Serve = Callable[[control.Dial, socket.socket], Coroutine[None, None, None]]
@@ -38,22 +41,41 @@ async def eventually(true: Callable[[], bool], what: str) -> None:
     raise AssertionError(f"never happened: {what}")
 
 
-async def login(relay: Address, key: asyncssh.SSHKey, trust: ssl.SSLContext | None = None) -> str:
+async def login(
+    relay: SocketAddress,
+    key: asyncssh.SSHKey,
+    trust: ssl.SSLContext | None = None,
+    join_token: str | None = None,
+) -> str:
     """A bearer token for `key`."""
-    public = key.export_public_key().decode().strip()
     url = f"http{'s' if trust else ''}://{relay}"
     async with httpx.AsyncClient(base_url=url, verify=trust or False, trust_env=False) as client:
-        answer = await client.post("/v1/challenges", json={"identity": public})
+        answer = await client.post("/v1/challenges", json={"identity": public_line(key)})
         challenge = answer.raise_for_status().json()
-        signature = sign(
-            challenge["namespace"],
-            challenge["nonce"].encode(),
-            key.public_data,
-            lambda data: key.sign(data, b"ssh-ed25519"),
-        )
-        body = {"identity": public, "nonce": challenge["nonce"], "signature": signature}
-        answer = await client.post("/v1/credentials", json=body)
+        tls = answer.extensions["network_stream"].get_extra_info("ssl_object")
+        seen = hashlib.sha256(tls.getpeercert(binary_form=True)).digest() if tls else b""
+        said = Statement(challenge["nonce"], Origin.parse(url), seen)
+        wish = {**proof(key, said), "join_token": join_token}
+        answer = await client.post("/v1/credentials", json=wish)
         return str(answer.raise_for_status().json()["access_token"])
+
+
+def public_line(key: asyncssh.SSHKey) -> str:
+    return key.export_public_key().decode().strip()
+
+
+def proof(key: asyncssh.SSHKey, said: Statement) -> dict[str, str]:
+    """The body of POST /v1/credentials by which `key` says this."""
+    signature = sign(
+        NAMESPACE, said.signed(), key.public_data, lambda data: key.sign(data, b"ssh-ed25519")
+    )
+    return {
+        "identity": public_line(key),
+        "nonce": said.nonce,
+        "origin": str(said.origin),
+        "certificate": said.certificate.hex(),
+        "signature": signature,
+    }
 
 
 def route(name: RouteName, kind: RouteKind = "token", *, port: bool = True) -> control.Route:
@@ -71,7 +93,7 @@ async def echo(_: control.Dial, sock: socket.socket) -> None:
         writer.write(b"bye\n")
 
 
-async def open_stream(relay: Address, stream_id: StreamId) -> socket.socket:
+async def open_stream(relay: SocketAddress, stream_id: StreamId) -> socket.socket:
     """A raw stream with its preamble sent."""
     loop = asyncio.get_running_loop()
     sock = socket.socket()
@@ -81,7 +103,7 @@ async def open_stream(relay: Address, stream_id: StreamId) -> socket.socket:
     return sock
 
 
-async def carry(relay: Address, stream_id: StreamId, near: socket.socket) -> None:
+async def carry(relay: SocketAddress, stream_id: StreamId, near: socket.socket) -> None:
     """Carry the bytes of `near` over a WebSocket stream, half-close included."""
     reader, writer = await asyncio.open_connection(sock=near)
     url = f"ws://{relay}{stream.WEBSOCKET_PATH.format(stream_id=stream_id)}"
@@ -112,18 +134,22 @@ async def carry(relay: Address, stream_id: StreamId, near: socket.socket) -> Non
 class StandIn:
     """One daemon. Use as an async context manager."""
 
-    relay: Address
+    relay: SocketAddress
     key: asyncssh.SSHKey = field(default_factory=new_key)
     serve: Serve = echo
     instance: str = field(default_factory=lambda: secrets.token_hex(8))
     e2e_only: bool = False
     answer_dials: bool = True
+    screening: Screening | None = "in"
+    """What it says about every key; None: nothing at all."""
     over_websocket: bool = False
     trust: ssl.SSLContext | None = None
     """Set where the control channel goes by TLS."""
+    join_token: str | None = None
 
     def __post_init__(self) -> None:
         self.dials: list[control.Dial] = []
+        self.shown: list[control.Shown] = []
         self.received: asyncio.Queue[control.FromRelay] = asyncio.Queue()
         self.goodbye: control.Goodbye | None = None
         self.closed = asyncio.Event()
@@ -140,7 +166,7 @@ class StandIn:
 
     async def connect(self) -> control.Welcome:
         """Log in and open the control channel."""
-        bearer = await login(self.relay, self.key, self.trust)
+        bearer = await login(self.relay, self.key, self.trust, self.join_token)
         self._socket = await connect(
             f"ws{'s' if self.trust else ''}://{self.relay}{control.PATH}",
             ssl=self.trust,
@@ -169,15 +195,19 @@ class StandIn:
         assert self._socket is not None
         await self._socket.send(text)
 
-    async def publish(self, *routes: control.Route) -> control.Published:
-        """Wish for exactly these routes and wait for the outcome."""
+    async def publish(
+        self, *routes: control.Route, host_keys: Sequence[str] = ()
+    ) -> control.Published:
+        """Wish for exactly these routes, with our identity as host key unless others are given, and
+        wait for the outcome."""
+        own = self.key.export_public_key().decode().strip()
         self._revision += 1
         await self.send(
             control.Publish(
                 revision=self._revision,
                 instance=self.instance,
                 routes=list(routes),
-                host_keys=[self.key.export_public_key().decode().strip()],
+                host_keys=list(host_keys) or [own],
                 e2e_only=self.e2e_only,
             )
         )
@@ -207,6 +237,11 @@ class StandIn:
                     self.dials.append(message)
                     if self.answer_dials:
                         self._spawn(self._dial_back(message))
+                elif isinstance(message, control.Shown):
+                    self.shown.append(message)
+                    if self.screening is not None and not message.left:
+                        said = control.Screened(n=message.n, screening=self.screening)
+                        await self.send(said)
                 elif isinstance(message, control.Goodbye):
                     self.goodbye = message
                 else:

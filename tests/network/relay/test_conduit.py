@@ -11,9 +11,9 @@ from contextlib import ExitStack
 
 import pytest
 
-from uptui.relay import splice
-from uptui.relay.conduit import MOST, Conduit
-from uptui.relay.splice import BULK, READ_SIZE, Joint, Leg, Splices, Tally
+from uptui.relay.tunnel import pipe
+from uptui.relay.tunnel.kernel_splice import MOST, KernelSplice
+from uptui.relay.tunnel.pipe import BULK, READ_SIZE, Pipe, PipeEnd, Pipes, Tally
 
 Pair = tuple[socket.socket, socket.socket]
 
@@ -48,7 +48,7 @@ def received(sock: socket.socket) -> bytes:
 
 def test_what_the_sink_does_not_take_comes_back_in_order(pairs: tuple[Pair, Pair]) -> None:
     (near, source), (sink, far) = pairs
-    conduit = Conduit()
+    conduit = KernelSplice()
     sent = moved = got = b""
     stuck = False
     while not stuck:
@@ -71,7 +71,7 @@ def test_at_the_end_nothing_is_moved_and_the_reader_still_sees_it(
 ) -> None:
     (near, source), (sink, _) = pairs
     near.shutdown(socket.SHUT_WR)
-    assert Conduit().move(source.fileno(), sink.fileno()) == (0, b"")
+    assert KernelSplice().move(source.fileno(), sink.fileno()) == (0, b"")
     assert source.recv(1) == b""
 
 
@@ -79,7 +79,7 @@ def test_a_broken_sink_gives_everything_back(pairs: tuple[Pair, Pair]) -> None:
     (near, source), (sink, _) = pairs
     near.send(b"still wanted")
     sink.shutdown(socket.SHUT_WR)
-    assert Conduit().move(source.fileno(), sink.fileno()) == (12, b"still wanted")
+    assert KernelSplice().move(source.fileno(), sink.fileno()) == (12, b"still wanted")
 
 
 def reset(sock: socket.socket) -> None:
@@ -94,7 +94,7 @@ def test_a_broken_source_is_told_because_the_kernel_says_it_once(
     (near, source), (sink, _) = pairs
     reset(near)
     with pytest.raises(ConnectionResetError):
-        Conduit().move(source.fileno(), sink.fileno())
+        KernelSplice().move(source.fileno(), sink.fileno())
 
 
 def test_a_kernel_that_cannot_moves_nothing_and_is_not_asked_again(
@@ -109,7 +109,7 @@ def test_a_kernel_that_cannot_moves_nothing_and_is_not_asked_again(
         raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
 
     monkeypatch.setattr(os, "splice", refuse)
-    conduit = Conduit()
+    conduit = KernelSplice()
     for _ in range(3):
         assert conduit.move(source.fileno(), sink.fileno()) == (0, b"")
     assert len(asked) == 1
@@ -120,7 +120,7 @@ def test_without_descriptors_nothing_is_moved_until_there_are_some(
 ) -> None:
     (near, source), (sink, _) = pairs
     near.send(b"x")
-    conduit = Conduit()
+    conduit = KernelSplice()
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     lowest = os.dup(0)
     os.close(lowest)
@@ -136,7 +136,7 @@ def test_bytes_left_by_an_accident_never_reach_somebody_else(
     pairs: tuple[Pair, Pair], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (near, source), (sink, far) = pairs
-    conduit = Conduit()
+    conduit = KernelSplice()
     near.send(b"secret of one")
     with monkeypatch.context() as patched:
 
@@ -160,17 +160,17 @@ async def test_bulk_through_two_legs_is_whole_and_counted(
     loop = asyncio.get_running_loop()
     moves: list[int] = []
 
-    class Watched(Conduit):
+    class Watched(KernelSplice):
         def move(self, source: int, sink: int) -> tuple[int, bytes]:
             taken, rest = super().move(source, sink) if able else (0, b"")
             moves.append(taken)
             return taken, rest
 
-    monkeypatch.setattr(splice, "_conduit", Watched())
-    tally, splices = Tally(), Splices()
-    _, client = await loop.connect_accepted_socket(lambda: Leg(5), source)
-    _, host = await loop.connect_accepted_socket(lambda: Leg(5), sink)
-    splices.join(client, host, Joint(1, tally, client.abort, lambda: None))
+    monkeypatch.setattr(pipe, "_kernel", Watched())
+    tally, splices = Tally(), Pipes()
+    _, client = await loop.connect_accepted_socket(lambda: PipeEnd(5), source)
+    _, host = await loop.connect_accepted_socket(lambda: PipeEnd(5), sink)
+    splices.join(client, host, Pipe(1, tally, client.abort, lambda: None))
     data = os.urandom(160 * MOST + 1)
 
     async def send() -> None:
@@ -194,13 +194,13 @@ async def test_bulk_through_two_legs_is_whole_and_counted(
     assert tally.open == 0
 
 
-async def joined(pairs: tuple[Pair, Pair]) -> tuple[Splices, Leg, Leg]:
+async def joined(pairs: tuple[Pair, Pair]) -> tuple[Pipes, PipeEnd, PipeEnd]:
     (_, source), (sink, _) = pairs
     loop = asyncio.get_running_loop()
-    _, client = await loop.connect_accepted_socket(lambda: Leg(5), source)
-    _, host = await loop.connect_accepted_socket(lambda: Leg(5), sink)
-    splices = Splices()
-    splices.join(client, host, Joint(1, Tally(), client.abort, lambda: None))
+    _, client = await loop.connect_accepted_socket(lambda: PipeEnd(5), source)
+    _, host = await loop.connect_accepted_socket(lambda: PipeEnd(5), sink)
+    splices = Pipes()
+    splices.join(client, host, Pipe(1, Tally(), client.abort, lambda: None))
     return splices, client, host
 
 

@@ -1,7 +1,9 @@
 """The control channel: who is let in, who wins, and what breaks it."""
 
 import asyncio
+import contextlib
 import json
+import sqlite3
 from dataclasses import replace
 
 import httpx
@@ -14,6 +16,7 @@ from uptui.protocol import control, stream
 from uptui.protocol.names import RouteName, StreamId, new_stream_id, new_token
 from uptui.relay.server import Relay
 from uptui.relay.settings import RelaySettings
+from uptui.relay.store import engine
 
 
 async def test_welcome_says_what_the_relay_offers(host: StandIn, relay: Relay) -> None:
@@ -78,6 +81,29 @@ async def test_a_store_that_fails_refuses_hosts_for_now(relay: Relay, host: Stan
         )
     assert caught.value.response.status_code == 503
     assert caught.value.response.headers["retry-after"] == "5"
+
+
+async def test_a_locked_store_refuses_what_is_new_and_leaves_what_stands(
+    settings: RelaySettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine, "BUSY_TIMEOUT_MS", 200)
+    relay = Relay(settings)
+    await relay.start()
+    old, gone, new = (new_token() for _ in range(3))
+    async with StandIn(relay.addresses.http) as host:
+        await host.publish(route(old), route(gone, port=False))
+        with contextlib.closing(sqlite3.connect(settings.state_dir / "relay.db")) as other:
+            other.execute("BEGIN IMMEDIATE")
+            published = await host.publish(route(old), route(new))
+        assert [one.name for one in published.granted] == [old]
+        assert [(one.name, one.code) for one in published.refused] == [(new, "unavailable")]
+        assert "locked by another process" in published.refused[0].message
+        serving = relay.broker.registry.serving
+        assert [bool(serving(name)) for name in (old, gone, new)] == [True, False, False]
+        _, writer = await asyncio.open_connection("127.0.0.1", published.granted[0].port)
+        writer.close()
+        assert len((await host.publish(route(old), route(new))).granted) == 2
+    await relay.close(0)
 
 
 async def test_a_relay_on_loopback_takes_streams_there(settings: RelaySettings) -> None:

@@ -90,7 +90,7 @@ async def test_a_slow_reader_does_not_fill_the_relay(host: StandIn, relay: Relay
         while before != sent or sent == 0:
             before = sent
             await asyncio.sleep(0.3)
-    tally = next(iter(relay.switchboard.tallies.values()))
+    tally = next(iter(relay.broker.tallies.values()))
     assert tally.sent < 64 * 1024 * 1024
     writer.transport.abort()
 
@@ -124,7 +124,7 @@ async def test_a_host_that_vanishes_ends_its_route_and_its_waiting_clients(
     await eventually(lambda: bool(host.dials), "the dial")
     await host.vanish()
     assert b"try again" in await waiting
-    await eventually(lambda: relay.switchboard.registry.serving(name) is None, "the route is gone")
+    await eventually(lambda: relay.broker.registry.serving(name) is None, "the route is gone")
     with pytest.raises(ConnectionRefusedError):
         await asyncio.open_connection("127.0.0.1", port)
 

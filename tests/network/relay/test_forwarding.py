@@ -22,9 +22,9 @@ from asyncssh.constants import (
 from asyncssh.packet import Byte, SSHPacket, String, UInt32
 
 from tests.network.relay.standin import new_key
-from uptui.relay.forwarding import ClientLine, Line
-from uptui.relay.sshpolicy import accept_options
-from uptui.ssh.gcm import PacketCipher
+from uptui.relay.gateway.packet_forwarding import ClientLine, Line
+from uptui.relay.gateway.policy import accept_options
+from uptui.ssh.fastpath.cipher import PacketCipher
 
 
 def source_of(method: object) -> str:
@@ -107,7 +107,7 @@ async def test_only_well_formed_packets_of_the_connection_layer_are_passed_on(
     padding: int, kind: int, size: int, passed: bool
 ) -> None:
     packet = (bytes([padding, kind]) + bytes(30))[:size]
-    line = ClientLine(accept_options(new_key(), 10), asyncssh.SSHServer())
+    line = ClientLine(accept_options([new_key()], 10), asyncssh.SSHServer())
     sink = Sent()
     line._sink = cast("Line", sink)
     header = len(packet).to_bytes(4, "big")

@@ -17,10 +17,10 @@ from tests.network.relay.standin import DEADLINE, StandIn, route
 from uptui.errors import ConfigError
 from uptui.protocol.names import RouteName, new_token
 from uptui.relay.server import Relay
-from uptui.relay.settings import Address, Limits, RelaySettings, Tls
+from uptui.relay.settings import RelayLimits, RelaySettings, SocketAddress, Tls
 
 
-async def raw(address: Address, data: bytes) -> bytes:
+async def raw(address: SocketAddress, data: bytes) -> bytes:
     """What the address answers to `data`; a reset counts as the end."""
     reader, writer = await asyncio.open_connection(*address)
     writer.write(data)
@@ -36,7 +36,7 @@ async def raw(address: Address, data: bytes) -> bytes:
     return answer
 
 
-async def healthy(address: Address) -> bool:
+async def healthy(address: SocketAddress) -> bool:
     async with httpx.AsyncClient(trust_env=False) as client:
         return (await client.get(f"http://{address}/healthz")).status_code == 200
 
@@ -85,7 +85,7 @@ async def test_garbage_on_the_ssh_port_ends_that_connection_only(
 @pytest.fixture
 async def hasty(settings: RelaySettings) -> AsyncIterator[Relay]:
     """A relay without patience."""
-    limits = Limits(undecided_timeout=0.2, ssh_login_timeout=0.3, undecided_per_source=3)
+    limits = RelayLimits(undecided_timeout=0.2, ssh_login_timeout=0.3, undecided_per_source=3)
     relay = Relay(replace(settings, limits=limits))
     await relay.start()
     yield relay

@@ -16,9 +16,9 @@ from tests.network.relay.sshhost import Ssh, run, serve_ssh
 from tests.network.relay.standin import DEADLINE, StandIn
 from uptui.errors import ConfigError
 from uptui.protocol.names import new_token
-from uptui.relay.proxyprotocol import V2
+from uptui.relay.ingress.proxy_header import V2
 from uptui.relay.server import Relay
-from uptui.relay.settings import Address, Limits, RelayAddresses, RelaySettings
+from uptui.relay.settings import RelayAddresses, RelayLimits, RelaySettings, SocketAddress
 
 V1_LINE = b"PROXY TCP4 203.0.113.9 192.0.2.1 40000 22\r\n"
 
@@ -40,7 +40,7 @@ async def behind(settings: RelaySettings) -> AsyncIterator[Relay]:
     await relay.close(0.2)
 
 
-async def say(address: Address, *pieces: bytes) -> bytes:
+async def say(address: SocketAddress, *pieces: bytes) -> bytes:
     """The first bytes that come back for these pieces, sent one by one; empty when closed."""
     reader, writer = await asyncio.open_connection(*address)
     answer = b""
@@ -80,7 +80,7 @@ async def test_a_direct_ports_client_is_who_the_proxy_says(
 ) -> None:
     async with StandIn(behind.addresses.http) as host:
         port = await host.port_of(new_token())
-        assert (await say(Address("127.0.0.1", port), *pieces)).startswith(b"hello\n")
+        assert (await say(SocketAddress("127.0.0.1", port), *pieces)).startswith(b"hello\n")
         dial = host.dials[0]
         host_name, number = source or ("2001:db8::9", 40000)
         assert dial.client_host == host_name
@@ -107,12 +107,12 @@ async def test_malformed_headers_close_the_connection(behind: Relay, header: byt
     async with StandIn(behind.addresses.http) as host:
         port = await host.port_of(new_token())
         for where in (port, behind.addresses.ssh.port, behind.addresses.http.port):
-            assert await say(Address("127.0.0.1", where), header) == b""
+            assert await say(SocketAddress("127.0.0.1", where), header) == b""
         assert not host.dials
 
 
 async def test_a_header_that_does_not_end_is_not_waited_for(settings: RelaySettings) -> None:
-    limits = Limits(undecided_timeout=0.3)
+    limits = RelayLimits(undecided_timeout=0.3)
     relay = Relay(replace(settings, limits=limits, trusted_proxies=("127.0.0.1",)))
     await relay.start()
     assert await say(relay.addresses.http, V1_LINE[:20]) == b""
@@ -124,7 +124,7 @@ async def test_strangers_are_not_believed(relay: Relay) -> None:
     assert (await say(relay.addresses.http, V1_LINE + b"\r\n")).startswith(b"HTTP/1.1 400")
     async with StandIn(relay.addresses.http) as host:
         port = await host.port_of(new_token())
-        assert (await say(Address("127.0.0.1", port), V1_LINE)).startswith(b"hello\n")
+        assert (await say(SocketAddress("127.0.0.1", port), V1_LINE)).startswith(b"hello\n")
         assert host.dials[0].client_host == "127.0.0.1"
 
 
@@ -137,7 +137,7 @@ async def test_the_gateway_and_the_api_learn_the_client(behind: Relay) -> None:
 
 
 async def test_limits_count_clients_and_not_their_proxy(settings: RelaySettings) -> None:
-    limits = Limits(connections_per_source=1)
+    limits = RelayLimits(connections_per_source=1)
     relay = Relay(replace(settings, limits=limits, trusted_proxies=("127.0.0.1",)))
     await relay.start()
     async with StandIn(relay.addresses.http) as host:
@@ -148,7 +148,7 @@ async def test_limits_count_clients_and_not_their_proxy(settings: RelaySettings)
             writer.write(V1_LINE.replace(b"113.9", b"113." + last))
             assert await asyncio.wait_for(reader.readline(), DEADLINE) == b"hello\n"
         again = V1_LINE.replace(b"113.9", b"113.1")
-        assert await say(Address("127.0.0.1", port), again) == b""
+        assert await say(SocketAddress("127.0.0.1", port), again) == b""
         for _, writer in (one, two):
             writer.close()
     await relay.close(0.2)
@@ -190,12 +190,12 @@ async def test_with_a_real_haproxy_in_front(tmp_path: Path) -> None:
     assert haproxy is not None, "these tests need Debian's package haproxy"
     process = RelayProcess(tmp_path / "r", "log")
     first = free_port()
+    near = {name: free_port() for name in ("near_direct", "near_ssh", "near_http")}
     addresses = await process.start(
         *("--http", "127.0.0.1:0", "--ssh", "127.0.0.1:0", "--ports", f"{first}-{first}"),
-        *("--trusted-proxies", "127.0.0.1"),
+        *("--trusted-proxies", "127.0.0.1", "--origin", f"http://127.0.0.1:{near['near_http']}"),
     )
     assert addresses.ssh is not None
-    near = {name: free_port() for name in ("near_direct", "near_ssh", "near_http")}
     config = tmp_path / "haproxy.cfg"
     config.write_text(
         HAPROXY.format(**near, direct=first, ssh=addresses.ssh.port, http=addresses.http.port)
@@ -211,7 +211,7 @@ async def test_with_a_real_haproxy_in_front(tmp_path: Path) -> None:
         await process.kill()
 
 
-async def _through(near: dict[str, int], http: Address, tmp_path: Path) -> None:
+async def _through(near: dict[str, int], http: SocketAddress, tmp_path: Path) -> None:
     async with asyncio.timeout(DEADLINE), httpx.AsyncClient(trust_env=False) as client:
         while True:
             try:
@@ -221,13 +221,14 @@ async def _through(near: dict[str, int], http: Address, tmp_path: Path) -> None:
             else:
                 break
     assert answer.status_code == 200
-    async with StandIn(Address("127.0.0.1", near["near_http"])) as host:
+    async with StandIn(SocketAddress("127.0.0.1", near["near_http"])) as host:
         host.relay = http  # streams are raw and do not pass an HTTP proxy
         serve_ssh(host)
         name = new_token()
         await host.port_of(name)
         through = Ssh(
-            tmp_path / "ssh", RelayAddresses(http, Address("127.0.0.1", near["near_ssh"]), None)
+            tmp_path / "ssh",
+            RelayAddresses(http, SocketAddress("127.0.0.1", near["near_ssh"]), None),
         )
         argv = through.argv("port", name, near["near_direct"])
         assert await run([*argv, "echo", "in"]) == (0, b"in\n", "")

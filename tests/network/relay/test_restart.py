@@ -16,7 +16,7 @@ from tests.network.relay.process import RelayProcess
 from tests.network.relay.sshhost import Ssh, run, serve_ssh
 from tests.network.relay.standin import DEADLINE, StandIn, eventually, new_key, route
 from uptui.protocol.names import RouteName, new_token
-from uptui.relay.settings import Address, RelayAddresses
+from uptui.relay.settings import RelayAddresses, SocketAddress
 
 WAYS = ("port", "jump", "plain")
 
@@ -43,7 +43,7 @@ async def relays(tmp_path: Path) -> AsyncIterator[list[RelayProcess]]:
         await one.kill()
 
 
-async def status(address: Address, path: str) -> int:
+async def status(address: SocketAddress, path: str) -> int:
     async with httpx.AsyncClient(trust_env=False) as client:
         return (await client.get(f"http://{address}{path}")).status_code
 
@@ -259,3 +259,16 @@ async def test_sighup_reloads_what_can_change(relays: list[RelayProcess]) -> Non
         waits = "reloaded; for the next start: relay.hosting\n"
         await eventually(lambda: waits in relay.log.read_text(), "what has to wait")
     assert await status(addresses.http, "/readyz") == 200
+
+
+async def test_a_second_relay_on_one_state_is_refused_by_name(
+    relays: list[RelayProcess],
+) -> None:
+    first, second = relays
+    await first.start()
+    assert first.process is not None
+    for flags in ((), ("--takeover",)):
+        with pytest.raises(AssertionError, match=f"a relay .pid {first.process.pid}. already uses"):
+            await second.start("--http", "127.0.0.1:0", *flags)
+    await first.kill()
+    await second.start()  # the lock died with its holder

@@ -6,19 +6,26 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
+import asyncssh
 import pytest
 from asyncssh.connection import SSHConnection
-from asyncssh.constants import MSG_CHANNEL_DATA, MSG_CHANNEL_OPEN, MSG_DISCONNECT
+from asyncssh.constants import (
+    MSG_CHANNEL_DATA,
+    MSG_CHANNEL_OPEN,
+    MSG_DISCONNECT,
+    MSG_REQUEST_FAILURE,
+    MSG_REQUEST_SUCCESS,
+)
 from asyncssh.packet import String, UInt32
 
 from tests.network.relay.sshhost import Ssh, SshHost, blob, run, serve_ssh
 from tests.network.relay.standin import StandIn, eventually, new_key, route
-from uptui.polling import Pace
 from uptui.protocol.names import RouteName, Way, new_token
-from uptui.relay import splice
-from uptui.relay.forwarding import Line
-from uptui.relay.hostkey import public_line
+from uptui.relay.gateway.hostkey import public_line
+from uptui.relay.gateway.packet_forwarding import Line
 from uptui.relay.server import Relay
+from uptui.relay.tunnel import pipe
+from uptui.runtime.busy_poll import Pace
 
 WAYS: tuple[Way, ...] = ("port", "jump", "plain")
 SIZE = 64 * 1024 * 1024
@@ -65,6 +72,26 @@ async def test_exec_stdout_stderr_and_status(setup: Setup, way: Way) -> None:
     assert await run(setup.argv(way, "echo", "it", "works")) == (0, b"it works\n", "")
     assert await run(setup.argv(way, "exit", "42")) == (42, b"", "oops")
     assert {way_ for way_, _ in setup.server.users} == {way}
+
+
+@pytest.mark.parametrize("way", ["jump", "plain"])
+async def test_an_answer_that_nobody_waits_for_is_a_sign_of_life(setup: Setup, way: Way) -> None:
+    gateway = setup.relay.addresses.ssh
+    assert gateway is not None
+    async with asyncssh.connect(
+        gateway.host, gateway.port, username="jump" if way == "jump" else setup.name,
+        known_hosts=None, config=None, client_keys=[setup.ssh.key], agent_path=None,
+    ) as client:  # fmt: skip
+        client.send_packet(MSG_REQUEST_FAILURE)
+        client.send_packet(MSG_REQUEST_SUCCESS)
+        if way == "plain":
+            assert (await client.run("echo in")).stdout == "in\n"
+            return
+        async with asyncssh.connect(
+            setup.name, tunnel=client, username="me", known_hosts=None, config=None,
+            client_keys=[setup.ssh.key], agent_path=None,
+        ) as inner:  # fmt: skip
+            assert (await inner.run("echo in")).stdout == "in\n"
 
 
 async def test_a_host_that_refuses_on_the_plain_way_is_told_by_its_words(setup: Setup) -> None:
@@ -122,7 +149,7 @@ async def test_64_mb_down_and_up(setup: Setup, way: Way) -> None:
     status, out, error = await run(setup.argv(way, "put"), stdin=data)
     assert (status, error) == (0, "")
     assert out.decode() == hashlib.sha256(data).hexdigest()
-    tally = setup.relay.switchboard.tallies[setup.name, way]
+    tally = setup.relay.broker.tallies[setup.name, way]
     assert tally.sent > SIZE
     assert tally.received > SIZE
     await eventually(lambda: tally.open == 0, "both connections counted as closed")
@@ -133,9 +160,9 @@ async def test_the_loop_learns_of_what_passes(
     setup: Setup, way: Way, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     heard = Heard()
-    monkeypatch.setattr(splice, "PACE", heard)
+    monkeypatch.setattr(pipe, "PACE", heard)
     assert (await run(setup.argv(way, "get", "100000")))[0] == 0
-    tally = setup.relay.switchboard.tallies[setup.name, way]
+    tally = setup.relay.broker.tallies[setup.name, way]
     assert heard.questions == tally.received > 0
     assert heard.answers == tally.sent > 100_000
 

@@ -1,5 +1,7 @@
 """The relay vouches for no key whose possession it has not checked."""
 
+# pyright: reportPrivateUsage=false
+
 import asyncio
 import time
 from pathlib import Path
@@ -11,10 +13,13 @@ import pytest
 from asyncssh.constants import MSG_USERAUTH_REQUEST
 
 from tests.network.relay.sshhost import Ssh, run, serve_ssh
-from tests.network.relay.standin import StandIn, new_key, route
+from tests.network.relay.standin import StandIn, new_key, public_line, route
+from uptui.protocol.border import MAX_KEY
 from uptui.protocol.names import new_token
+from uptui.relay.gateway.screening import MAX_ASKED, Screener
 from uptui.relay.server import Relay
-from uptui.relay.settings import Address
+from uptui.relay.settings import SocketAddress
+from uptui.relay.tunnel.broker import Caller
 
 
 class _Claimed(paramiko.Ed25519Key):
@@ -40,7 +45,7 @@ class _Claimed(paramiko.Ed25519Key):
 
 
 def _claim(
-    gateway: Address, plain: str, closed: str, victim: asyncssh.SSHKey
+    gateway: SocketAddress, plain: str, closed: str, victim: asyncssh.SSHKey
 ) -> paramiko.Transport:
     """Show the victim's key under a name that takes keys, then get in by one that takes none."""
     transport = paramiko.Transport((gateway.host, gateway.port))
@@ -88,3 +93,49 @@ async def test_the_key_that_signed_is_vouched_for(
     assert (await run([*ssh.argv("plain", name, None), "echo", "in"]))[1] == b"in\n"
     (dial,) = host.dials
     assert dial.verified_key == " ".join(ssh.key.export_public_key().decode().split()[:2])
+
+
+async def test_a_host_that_says_nothing_about_a_key_decides_when_its_client_is_there(
+    relay: Relay, host: StandIn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("uptui.relay.gateway.screening.WAIT", 0.2)
+    serve_ssh(host)
+    host.screening = None
+    name = new_token()
+    await host.publish(route(name))
+    client = Ssh(tmp_path / "ssh", relay.addresses)
+    assert await run([*client.argv("plain", name, None), "echo", "in"]) == (0, b"in\n", "")
+    assert {one.key for one in host.shown} == {public_line(client.key)}
+
+
+def _screener(relay: Relay) -> Screener:
+    assert relay._running is not None
+    return relay._running._gateway.screener
+
+
+async def test_keys_that_strangers_show_do_not_use_up_what_a_host_may_say(
+    relay: Relay, host: StandIn
+) -> None:
+    """600 messages a minute are its own; its answers about keys are the strangers'."""
+    serve_ssh(host)
+    host.screening = "no"
+    name = new_token()
+    await host.publish(route(name))
+    limit = relay.broker.limits.control_messages_per_minute
+    screener = _screener(relay)
+    caller = Caller(SocketAddress("192.0.2.1", 1), public_line(new_key()), name, "SSH-2.0-x")
+    for _ in range(limit // 50 + 1):
+        said = await asyncio.gather(*(screener.screen(caller) for _ in range(50)))
+        assert set(said) == {"no"}
+    assert host.goodbye is None
+    many = await asyncio.gather(*(screener.screen(caller) for _ in range(MAX_ASKED + 1)))
+    assert many.count("in") == 1, "beyond that the host decides when the client is there"
+
+
+async def test_a_key_too_long_for_a_frame_is_refused_here(relay: Relay, host: StandIn) -> None:
+    serve_ssh(host)
+    name = new_token()
+    await host.publish(route(name))
+    caller = Caller(SocketAddress("192.0.2.1", 1), "ssh-rsa " + "A" * MAX_KEY, name, "SSH-2.0-x")
+    assert await _screener(relay).screen(caller) == "no"
+    assert not host.shown

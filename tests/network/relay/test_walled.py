@@ -16,14 +16,14 @@ from tests.network.relay.sshhost import Ssh, run, serve_ssh
 from tests.network.relay.standin import DEADLINE, StandIn, eventually, route
 from uptui.protocol.names import new_token
 from uptui.protocol.stream import CLIENT_PATH, PROBE, PROBE_ANSWER, preamble
+from uptui.relay.ingress.self_signed import self_made
 from uptui.relay.server import Relay
-from uptui.relay.settings import Address, Limits, RelaySettings, Tls
-from uptui.relay.tls import self_made
+from uptui.relay.settings import RelayLimits, RelaySettings, SocketAddress, Tls
 
 SIZE = 16 * 1024 * 1024
 
 
-def websocket(address: Address, name: str) -> connect:
+def websocket(address: SocketAddress, name: str) -> connect:
     url = f"ws://{address}{CLIENT_PATH.format(name=name)}"
     return connect(url, proxy=None, ping_interval=None, compression=None, max_size=None)
 
@@ -40,7 +40,7 @@ async def everything(client: ClientConnection) -> bytes:
 
 
 async def tunnel(
-    address: Address, request: bytes, tls: ssl.SSLContext | None = None
+    address: SocketAddress, request: bytes, tls: ssl.SSLContext | None = None
 ) -> tuple[bytes, asyncio.StreamReader, asyncio.StreamWriter]:
     """The head of the answer to `request`, and the connection."""
     reader, writer = await asyncio.open_connection(*address, ssl=tls, limit=1 << 20)
@@ -61,14 +61,14 @@ async def test_websocket_bytes_go_both_ways_and_half_close_passes(
     assert answer == b"hello\ndatabye\n"
     dial = host.dials[0]
     assert (dial.name, dial.way, dial.client_host) == (name, "jump", "127.0.0.1")
-    await eventually(lambda: relay.switchboard.splices.__len__() == 0, "the splice has ended")
+    await eventually(lambda: relay.broker.pipes.__len__() == 0, "the splice has ended")
     await eventually(lambda: relay_clients(relay) == 0, "the client is counted out")
 
 
 def relay_clients(relay: Relay) -> int:
     running = relay._running  # pyright: ignore[reportPrivateUsage]
     assert running is not None
-    return running.admission.clients.total
+    return running.limiter.clients.total
 
 
 @pytest.mark.parametrize("kind", ["websocket", "connect"])
@@ -132,7 +132,7 @@ async def test_connect_goes_nowhere_but_to_sessions(
 
 
 async def test_the_limit_for_one_source_counts_both(settings: RelaySettings) -> None:
-    relay = Relay(replace(settings, limits=Limits(connections_per_source=1)))
+    relay = Relay(replace(settings, limits=RelayLimits(connections_per_source=1)))
     addresses = await relay.start()
     name = new_token()
     async with StandIn(addresses.http) as host:
@@ -187,13 +187,13 @@ async def test_nc_as_a_proxy_command_brings_ssh_in(tmp_path: Path, single: bool)
     await relay.close(0.2)
 
 
-def nc(ssh: Ssh, address: Address, name: str) -> list[str]:
+def nc(ssh: Ssh, address: SocketAddress, name: str) -> list[str]:
     config = str(ssh.folder / "config")
     command = f"nc -X connect -x {address} %h %p"
     return ["ssh", "-F", config, "-o", f"ProxyCommand={command}", name]
 
 
-async def raw_stream_in_tls(address: Address, trust: ssl.SSLContext) -> None:
+async def raw_stream_in_tls(address: SocketAddress, trust: ssl.SSLContext) -> None:
     """A host whose stream and a client whose CONNECT are both inside TLS meet."""
     name = new_token()
     async with StandIn(address, trust=trust) as host:

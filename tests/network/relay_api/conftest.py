@@ -21,11 +21,13 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from uptui.protocol import sshsig
+from uptui.protocol.control import WithdrawalReason
+from uptui.protocol.login import Origin, Statement
 from uptui.protocol.relay_api import NAMESPACE
-from uptui.relay.admintoken import read_admin_token
+from uptui.relay.accounts.admin_token import read_admin_token
 from uptui.relay.api.app import make_app
-from uptui.relay.live import LiveHost
-from uptui.relay.services import ApiSettings, Services
+from uptui.relay.live import LiveHost, OwnerNow
+from uptui.relay.services import ApiSettings, RelayServices
 from uptui.relay.store import Database, open_database, parse_database
 
 DEADLINE = 30.0
@@ -61,7 +63,7 @@ class Registry:
             self.disconnected.append((session_id, message))
         return known
 
-    async def close_route(self, name: str) -> None:
+    async def withdraw(self, name: str, reason: WithdrawalReason, owner: OwnerNow) -> None:
         self.closed.append(name)
 
 
@@ -74,10 +76,10 @@ class Key:
         self.text = self.key.export_public_key().decode().strip()
         self.fingerprint = self.key.get_fingerprint()
 
-    def sign(self, nonce: str, namespace: str = NAMESPACE) -> str:
+    def sign(self, message: bytes, namespace: str = NAMESPACE) -> str:
         return sshsig.sign(
             namespace,
-            nonce.encode(),
+            message,
             self.key.public_data,
             lambda data: self.key.sign(data, self._signature),
         )
@@ -87,22 +89,28 @@ class Key:
 class Api:
     """A served relay API and a client of it."""
 
-    services: Services
+    services: RelayServices
     client: httpx.AsyncClient
     url: str
     clock: Clock
     live: Registry
     admin: dict[str, str]
 
-    async def login(self, key: Key, join_token: str | None = None) -> httpx.Response:
+    async def nonce(self, key: Key) -> str:
         asked = await self.client.post("/v1/challenges", json={"identity": key.text})
-        nonce = asked.raise_for_status().json()["nonce"]
-        body = {
-            "identity": key.text,
-            "nonce": nonce,
-            "signature": key.sign(nonce),
-            "join_token": join_token,
-        }
+        return str(asked.raise_for_status().json()["nonce"])
+
+    def proof(
+        self, key: Key, nonce: str, namespace: str = NAMESPACE, *, signer: Key | None = None
+    ) -> dict[str, str | None]:
+        """What `key` sends to log in here, signed by `signer`, itself otherwise."""
+        said = Statement(nonce, Origin.parse(self.url), b"")
+        signature = (signer or key).sign(said.signed(), namespace)
+        origin = str(said.origin)
+        return {"identity": key.text, "nonce": nonce, "origin": origin, "signature": signature}
+
+    async def login(self, key: Key, join_token: str | None = None) -> httpx.Response:
+        body = self.proof(key, await self.nonce(key)) | {"join_token": join_token}
         return await self.client.post("/v1/credentials", json=body)
 
     async def bearer(self, key: Key, join_token: str | None = None) -> dict[str, str]:
@@ -196,7 +204,7 @@ async def database(database_url: str) -> AsyncGenerator[Database]:
 async def served(settings: ApiSettings) -> AsyncGenerator[Api]:
     """The API of these settings on a port of its own, really listening."""
     clock, live = Clock(), Registry()
-    services = await Services.open(settings, live, clock)
+    services = await RelayServices.open(settings, live, clock)
     listener = socket.create_server(("127.0.0.1", 0))
     host, port = listener.getsockname()
     config = uvicorn.Config(
@@ -234,7 +242,7 @@ def serve(tmp_path: Path, database_url: str) -> ServeApi:
 @pytest.fixture
 async def api(serve: ServeApi) -> AsyncGenerator[Api]:
     """An open relay with ten direct ports."""
-    from uptui.relay.namebook import NameSettings
+    from uptui.relay.accounts.alias_service import NameSettings
 
     async with serve(names=NameSettings(ports=range(20000, 20010))) as running:
         yield running

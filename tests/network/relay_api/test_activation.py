@@ -10,7 +10,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from uptui.relay.activation import inherited
+from uptui.relay.ingress.systemd_sockets import inherited
 
 
 def free_port() -> int:

@@ -10,12 +10,12 @@ from click.testing import CliRunner, Result
 
 from tests.network.relay_api.conftest import Api, Key
 from tests.network.relay_api.test_publishing import live_host
+from uptui.cli.relay_admin import relay_admin
 from uptui.errors import ConfigError, RelayRefusedError, RelayUnreachableError
-from uptui.relay.admin_cli import relay_admin
-from uptui.relay.admintoken import read_admin_token
+from uptui.relay.accounts.admin_token import read_admin_token
+from uptui.relay.ingress.self_signed import self_made
 from uptui.relay.server import Relay
-from uptui.relay.settings import Address, RelaySettings, Tls
-from uptui.relay.tls import self_made
+from uptui.relay.settings import RelaySettings, SocketAddress, Tls
 
 
 async def run(api: Api, *arguments: str) -> str:
@@ -114,7 +114,9 @@ async def test_a_pin_is_enough_to_administer_from_elsewhere(tmp_path: Path) -> N
     state = tmp_path / "relay"
     made = self_made(state, "relay.example")
     tls = Tls(made.certificate, made.key, made.sha256)
-    relay = Relay(RelaySettings(state, "relay.example", http=Address("127.0.0.1", 0), tls=tls))
+    relay = Relay(
+        RelaySettings(state, "relay.example", http=SocketAddress("127.0.0.1", 0), tls=tls)
+    )
     at = f"https://{(await relay.start()).http}"
     token = read_admin_token(state) or ""
 

@@ -7,7 +7,7 @@ from email.utils import parsedate_to_datetime
 
 from tests.network.relay_api.conftest import Api, Key, ServeApi
 from tests.network.relay_api.test_publishing import live_host
-from uptui.relay.auth import Hosting
+from uptui.relay.accounts.auth import Hosting
 
 
 async def test_administration_needs_an_admin(api: Api) -> None:

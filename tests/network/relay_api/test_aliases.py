@@ -3,8 +3,8 @@
 import asyncio
 
 from tests.network.relay_api.conftest import Api, Key, ServeApi
-from uptui.relay.namebook import NameSettings
-from uptui.relay.quotas import Quotas
+from uptui.relay.accounts.alias_service import NameSettings
+from uptui.relay.accounts.quotas import Quotas
 
 
 async def claim(api: Api, bearer: dict[str, str], name: str, **body: object) -> dict[str, object]:

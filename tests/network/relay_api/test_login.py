@@ -1,5 +1,6 @@
 """Hosts prove their identity over HTTP, and only those who may host are let in."""
 
+import struct
 import subprocess
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import pytest
 
 from tests.network.relay_api.conftest import Api, Key, ServeApi
 from uptui.protocol.relay_api import CHALLENGE_TTL, CREDENTIAL_TTL
-from uptui.relay.auth import Hosting
+from uptui.relay.accounts.auth import Hosting
 
 
 async def test_ssh_keygen_can_log_in(api: Api, tmp_path: Path) -> None:
@@ -15,14 +16,19 @@ async def test_ssh_keygen_can_log_in(api: Api, tmp_path: Path) -> None:
     subprocess.run(["ssh-keygen", "-qt", "ed25519", "-N", "", "-f", key], check=True)
     public = (tmp_path / "id.pub").read_text()
     asked = (await api.client.post("/v1/challenges", json={"identity": public})).json()
+    parts = ("log in to a uptui relay", asked["nonce"], api.url, "")
     signed = subprocess.run(
         ["ssh-keygen", "-Y", "sign", "-f", key, "-n", asked["namespace"]],
-        input=asked["nonce"],
-        text=True,
+        input=b"".join(struct.pack(">I", len(part)) + part.encode() for part in parts),
         capture_output=True,
         check=True,
     )
-    body = {"identity": public, "nonce": asked["nonce"], "signature": signed.stdout}
+    body = {
+        "identity": public,
+        "nonce": asked["nonce"],
+        "origin": api.url,
+        "signature": signed.stdout.decode(),
+    }
     answer = await api.client.post("/v1/credentials", json=body)
     assert answer.status_code == 200
     identity = await api.services.authority.identity_of(answer.json()["access_token"])
@@ -51,8 +57,7 @@ async def test_sha1_signatures_are_refused(api: Api) -> None:
 
 async def test_a_nonce_works_once(api: Api) -> None:
     key = Key()
-    nonce = (await api.client.post("/v1/challenges", json={"identity": key.text})).json()["nonce"]
-    body = {"identity": key.text, "nonce": nonce, "signature": key.sign(nonce)}
+    body = api.proof(key, await api.nonce(key))
     assert (await api.client.post("/v1/credentials", json=body)).status_code == 200
     again = await api.client.post("/v1/credentials", json=body)
     assert again.status_code == 401
@@ -61,20 +66,20 @@ async def test_a_nonce_works_once(api: Api) -> None:
 
 async def test_a_nonce_expires(api: Api) -> None:
     key = Key()
-    nonce = (await api.client.post("/v1/challenges", json={"identity": key.text})).json()["nonce"]
+    nonce = await api.nonce(key)
     api.clock.now += CHALLENGE_TTL
-    body = {"identity": key.text, "nonce": nonce, "signature": key.sign(nonce)}
+    body = api.proof(key, nonce)
     assert (await api.client.post("/v1/credentials", json=body)).status_code == 401
 
 
 async def test_a_nonce_of_another_key_or_namespace_is_refused(api: Api) -> None:
     key, other = Key(), Key()
-    nonce = (await api.client.post("/v1/challenges", json={"identity": key.text})).json()["nonce"]
-    stolen = {"identity": other.text, "nonce": nonce, "signature": other.sign(nonce)}
+    nonce = await api.nonce(key)
+    stolen = api.proof(other, nonce)
     assert (await api.client.post("/v1/credentials", json=stolen)).status_code == 401
-    forged = {"identity": key.text, "nonce": nonce, "signature": other.sign(nonce)}
+    forged = api.proof(key, nonce, signer=other)
     assert (await api.client.post("/v1/credentials", json=forged)).status_code == 401
-    git = {"identity": key.text, "nonce": nonce, "signature": key.sign(nonce, "git")}
+    git = api.proof(key, nonce, "git")
     assert (await api.client.post("/v1/credentials", json=git)).status_code == 401
 
 

@@ -1,31 +1,38 @@
 """What the data path is told about wished routes and ports, on a real store."""
 
+from pathlib import Path
+
 import pytest
 
 from tests.network.relay_api.conftest import Clock, Key, Registry
 from uptui.errors import ProtocolError
 from uptui.protocol.control import Publish, Route
 from uptui.protocol.names import Fingerprint, RouteKind, RouteName, new_invite, new_token
-from uptui.relay.identity import Identity
+from uptui.relay.accounts.alias_service import AliasService, NameSettings
+from uptui.relay.accounts.port_limits import Holder, PortQuotaError
+from uptui.relay.accounts.publishing import PublishPolicy, StoredPorts
+from uptui.relay.accounts.quotas import Quotas
+from uptui.relay.accounts.route_policy import Identity
 from uptui.relay.live import LiveHost
-from uptui.relay.namebook import NameBook, NameSettings
-from uptui.relay.publishing import PublishPolicy, StoredPorts
-from uptui.relay.quotas import Quotas
+from uptui.relay.services import ApiSettings, RelayServices
 from uptui.relay.store import Database, accounts, usage
 from uptui.relay.store.usage import Usage, month_of
 
 SPAN = range(21000, 21003)
+HOLDER = Holder("SHA256:somebody", "192.0.2.1")
 
 
 class Desk:
     """A policy over a store, and identities that publish to it."""
 
-    def __init__(self, database: Database, quotas: Quotas | None = None) -> None:
+    def __init__(
+        self, database: Database, quotas: Quotas | None = None, *, open_hosting: bool = False
+    ) -> None:
         self.clock, self.live = Clock(), Registry()
         settings = NameSettings(quotas=quotas or Quotas())
-        self.names = NameBook(database, settings, self.clock)
+        self.names = AliasService(database, settings, self.clock, open_hosting=open_hosting)
         self.policy = PublishPolicy(database, self.names, self.live, self.clock)
-        self.ports = StoredPorts(database, self.clock)
+        self.ports = StoredPorts(database, self.names, self.clock)
 
     async def publish(self, key: Key, *names: str, account: str | None = None) -> dict[str, str]:
         """Refusal codes by name."""
@@ -91,14 +98,14 @@ async def test_rotating_a_token_takes_its_port_and_the_alias_keeps_its_own(
 ) -> None:
     desk, key, token = Desk(database), Key(), new_token()
     await desk.publish(key, token, "demo-box")
-    first = await desk.ports.assign(token, SPAN, [])
-    alias_port = await desk.ports.assign(RouteName("demo-box"), SPAN, [])
+    first = await desk.ports.assign(token, HOLDER, SPAN, [])
+    alias_port = await desk.ports.assign(RouteName("demo-box"), HOLDER, SPAN, [])
     assert {first, alias_port} <= set(SPAN)
     assert first != alias_port
     fresh = new_token()
     await desk.publish(key, fresh)
     assert await desk.ports.port_of(token) is None
-    second = await desk.ports.assign(fresh, SPAN, [])
+    second = await desk.ports.assign(fresh, HOLDER, SPAN, [])
     assert second not in {first, alias_port}
     await desk.ports.free(RouteName("demo-box"))
     assert await desk.ports.port_of(RouteName("demo-box")) == alias_port
@@ -107,22 +114,22 @@ async def test_rotating_a_token_takes_its_port_and_the_alias_keeps_its_own(
 async def test_ports_are_remembered_avoided_and_run_out(database: Database) -> None:
     desk = Desk(database)
     name = RouteName("demo-box")
-    port = await desk.ports.assign(name, SPAN, [])
+    port = await desk.ports.assign(name, HOLDER, SPAN, [])
     assert port is not None
-    assert await desk.ports.assign(name, SPAN, []) == port
-    moved = await desk.ports.assign(name, SPAN, [port])
+    assert await desk.ports.assign(name, HOLDER, SPAN, []) == port
+    moved = await desk.ports.assign(name, HOLDER, SPAN, [port])
     assert moved not in {port, None}
-    assert await desk.ports.assign(RouteName("second"), SPAN, list(SPAN)) is None
-    await desk.ports.assign(RouteName("second"), SPAN, [])
-    await desk.ports.assign(RouteName("third"), SPAN, [])
-    assert await desk.ports.assign(RouteName("fourth"), SPAN, []) is None
+    assert await desk.ports.assign(RouteName("second"), HOLDER, SPAN, list(SPAN)) is None
+    await desk.ports.assign(RouteName("second"), HOLDER, SPAN, [])
+    await desk.ports.assign(RouteName("third"), HOLDER, SPAN, [])
+    assert await desk.ports.assign(RouteName("fourth"), HOLDER, SPAN, []) is None
 
 
 async def test_a_freed_port_rests_as_long_as_possible(database: Database) -> None:
     desk, given = Desk(database), set[int | None]()
     for _ in SPAN:
         token = new_token()
-        given.add(await desk.ports.assign(token, SPAN, []))
+        given.add(await desk.ports.assign(token, HOLDER, SPAN, []))
         desk.clock.now += 1
         await desk.ports.free(token)
     assert given == set(SPAN)
@@ -197,6 +204,51 @@ async def test_secrets_are_not_stored(database: Database) -> None:
 
     desk, token = Desk(database), new_token()
     await desk.publish(Key(), token)
-    await desk.ports.assign(token, SPAN, [])
+    await desk.ports.assign(token, HOLDER, SPAN, [])
     text = b"".join([line async for line in dump(database)])
     assert token.encode() not in text
+
+
+async def test_ports_are_limited_by_owner_and_strangers_by_source(database: Database) -> None:
+    desk = Desk(database, Quotas(max_ports=2, max_ports_per_source=3), open_hosting=True)
+
+    async def ask(owner: str, source: str) -> bool:
+        try:
+            port = await desk.ports.assign(new_token(), Holder(owner, source), range(100, 200), [])
+        except PortQuotaError:
+            return False
+        return port is not None
+
+    assert [await ask("SHA256:one", "192.0.2.1") for _ in range(3)] == [True, True, False]
+    assert [await ask(f"SHA256:{n}", "192.0.2.1") for n in range(2)] == [True, False]
+    assert await ask("SHA256:other", "192.0.2.2")
+    assert await ask("account:team", "192.0.2.1"), "somebody has vouched for an account"
+
+
+async def test_a_tokens_port_is_free_soon_after_its_host_has_gone(database: Database) -> None:
+    """And not before the hosts of a relay that was away had the time to come back."""
+    services = RelayServices(
+        ApiSettings(Path("unused")), database, live := Registry(), clock := Clock()
+    )
+    key, token = Key(), new_token()
+    routes = [Route(name=token, kind="token"), Route(name=RouteName("demo-box"), kind="alias")]
+    wish = Publish(revision=1, instance="i", routes=routes, host_keys=[key.text])
+    await services.policy.review(identity(key), wish)
+    for route in routes:
+        await services.ports.assign(route.name, HOLDER, SPAN, [])
+    live.hosts = [live_host("s1", key, None)]
+    clock.now += 3600
+    await services.keep_house()
+    live.hosts = []
+    for passed, kept in ((599, True), (1, False)):
+        clock.now += passed
+        await services.keep_house()
+        assert (await services.ports.port_of(token) is not None) == kept
+    assert await services.ports.port_of(RouteName("demo-box")) is not None
+    await services.policy.review(identity(key), wish)
+    port = await services.ports.assign(token, HOLDER, SPAN, [])
+    restarted = RelayServices(services.settings, database, live, clock)
+    clock.now += 3600
+    restarted.started_at = clock.now
+    await restarted.keep_house()
+    assert await services.ports.port_of(token) == port

@@ -31,7 +31,7 @@ async def test_the_migrations_make_exactly_the_tables(database: Database) -> Non
 
 
 async def test_opening_again_keeps_what_is_there(database_url: str) -> None:
-    from uptui.relay.aliases import AliasRecord
+    from uptui.relay.accounts.alias_rules import AliasRecord
     from uptui.relay.store import aliases
 
     record = AliasRecord("demo-box", "SHA256:me", None, 1.0, 2.0)
@@ -52,7 +52,7 @@ async def test_two_relays_may_start_at_once(database_url: str) -> None:
 
 
 async def test_a_failed_write_leaves_nothing_behind(database: Database) -> None:
-    from uptui.relay.aliases import AliasRecord
+    from uptui.relay.accounts.alias_rules import AliasRecord
     from uptui.relay.store import aliases
 
     async def fail_after_writing() -> None:

@@ -11,13 +11,13 @@ import asyncssh
 import pytest
 
 from uptui.core.roles import DEVELOPER
-from uptui.host.gate import Arrival, Grant, Guest, StreamOrigin
-from uptui.host.ssh.seats import Terminals
-from uptui.host.ssh.server import SSHHost
-from uptui.host.ssh.services import ServicesFactory
-from uptui.host.ssh.settings import SSHSettings
+from uptui.host.sshd.access_control import Arrival, Grant, Guest, StreamOrigin
+from uptui.host.sshd.server import SSHHost
+from uptui.host.sshd.services import ServicesFactory
+from uptui.host.sshd.sessions.attachments import Terminals
+from uptui.host.sshd.settings import SSHSettings
 from uptui.protocol.host_api import Level
-from uptui.protocol.names import ClientId, RouteName
+from uptui.protocol.names import ClientId, RouteName, Screening
 
 TIMEOUT = 40.0
 
@@ -54,8 +54,11 @@ class SteeredGate:
         self.notes: list[tuple[str, str]] = []
         self.gone: list[str] = []
 
-    def screen(self, arrival: Arrival) -> bool:
-        return self.accepts(arrival)
+    def screen(self, arrival: Arrival) -> Screening:
+        return "in" if self.accepts(arrival) else "no"
+
+    def knock(self, arrival: Arrival) -> None:
+        del arrival
 
     async def admit(self, arrival: Arrival, guest: Guest) -> Grant:
         self.arrivals.append(arrival)

@@ -7,8 +7,8 @@ from types import TracebackType
 from typing import Self
 
 from tests.network.ssh.conftest import Served
-from uptui.host.pty import Pty, Size
-from uptui.host.spawn import ExitStatus, Program
+from uptui.host.process.pty import Pty, Size
+from uptui.host.process.spawn import ExitStatus, Program
 
 
 class Window:

@@ -9,8 +9,8 @@ from tests.network.ssh.conftest import Served, Server, new_key, start, until
 from tests.network.ssh.terminal import window
 from uptui.core.roles import DEVELOPER, VIEWER, Capability, Role
 from uptui.errors import RefusedError
-from uptui.host.gate import Grant, Landing, StreamOrigin
-from uptui.host.ssh.settings import Limits, SSHSettings
+from uptui.host.sshd.access_control import Grant, Landing, StreamOrigin
+from uptui.host.sshd.settings import SshLimits, SSHSettings
 from uptui.protocol.names import RouteName
 
 EXEC_ONLY = Role("runner", frozenset({Capability.EXEC}))
@@ -181,7 +181,7 @@ async def test_acts_go_on_record(served: Served) -> None:
 
 
 async def test_too_many_unknown_connections_are_turned_away(server: Server) -> None:
-    served = await server.serve(SSHSettings(limits=Limits(connections_unauthenticated=2)))
+    served = await server.serve(SSHSettings(limits=SshLimits(logins=2)))
     silent = [await asyncio.open_connection("127.0.0.1", served.port) for _ in range(2)]
     for reader, _ in silent:
         assert (await reader.readline()).startswith(b"SSH-2.0-OpenSSH_uptui")

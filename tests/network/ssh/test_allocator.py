@@ -8,7 +8,7 @@ import pytest
 
 PROGRAM = """
 import resource, sys
-from uptui.host.allocator import keep_freed
+from uptui.runtime.malloc_tuning import keep_freed
 if sys.argv[1] == "kept":
     assert keep_freed()
 def pieces():

@@ -10,10 +10,11 @@ from asyncssh.constants import MSG_CHANNEL_REQUEST, MSG_GLOBAL_REQUEST
 from asyncssh.packet import Boolean, String, UInt32
 
 from tests.network.ssh.conftest import Served, Server, new_key, until
-from uptui.host.gate import Grant
-from uptui.host.ssh.settings import Limits, SSHSettings
+from uptui.host.sshd.access_control import Grant
+from uptui.host.sshd.settings import SshLimits, SSHSettings
+from uptui.ssh.fastpath.packets import MIN_DATA_PACKET
 
-LIMITS = Limits()
+LIMITS = SshLimits()
 
 
 def undecided(served: Served) -> "asyncio.Future[Grant]":
@@ -61,7 +62,7 @@ async def test_a_stranger_gets_few_channels_with_small_windows(served: Served) -
 
 
 async def test_channels_that_ask_for_nothing_count(server: Server) -> None:
-    served = await server.serve(SSHSettings(limits=Limits(channels=5)))
+    served = await server.serve(SSHSettings(limits=SshLimits(channels=5)))
     async with stranger(served) as client:
         made, refused = await opened(client, 9)
         assert (len(made), refused) == (5, 4)
@@ -107,7 +108,7 @@ async def test_channel_requests_of_a_stranger_do_not_pile_up(served: Served) -> 
 async def test_a_client_that_takes_tiny_packets_leaves_the_loop_to_the_others(
     served: Served,
 ) -> None:
-    size = 40_000
+    size = 40_000_000
     got = bytearray()
 
     class Session(asyncssh.SSHClientSession[bytes]):
@@ -116,7 +117,7 @@ async def test_a_client_that_takes_tiny_packets_leaves_the_loop_to_the_others(
 
     async with stranger(served) as client:
         channel = cast("Any", asyncssh.channel.SSHClientChannel)(
-            client, asyncio.get_running_loop(), None, None, "strict", 1 << 20, 1
+            client, asyncio.get_running_loop(), None, None, "strict", 64 << 20, MIN_DATA_PACKET
         )
         await channel._open(b"session")
         channel._session = Session()

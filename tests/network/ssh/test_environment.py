@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from tests.network.ssh.conftest import Served, Server
-from uptui.host.ssh.environment import account, inherited
-from uptui.host.ssh.settings import SSHSettings
+from uptui.host.sshd.sessions.environment import account, inherited
+from uptui.host.sshd.settings import SSHSettings
 
 ALL_STANDARD = 0x7FFFFFFF
 """Signals 1 to 31; the two after them belong to the C library."""
@@ -72,8 +72,8 @@ async def test_directory_and_umask(server: Server, tmp_path: Path) -> None:
     assert (await (await server.serve()).ssh("pwd; umask")).out == f"{tmp_path}\n0022\n".encode()
     inner = tmp_path / "inner"
     inner.mkdir()
-    served = await server.serve(SSHSettings(cwd=str(inner), umask=0o077))
-    assert (await served.ssh("pwd; umask")).out == f"{inner}\n0077\n".encode()
+    served = await server.serve(SSHSettings(cwd=str(inner)))
+    assert (await served.ssh("pwd; umask")).out == f"{inner}\n0022\n".encode()
     served = await server.serve(SSHSettings(cwd="/nonexistent/place"))
     assert (await served.ssh("pwd")).out == b"/\n"
 

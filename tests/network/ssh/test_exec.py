@@ -16,7 +16,7 @@ from asyncssh.constants import MSG_REQUEST_SUCCESS
 from asyncssh.packet import SSHPacket
 
 from tests.network.ssh.conftest import Ran, Served, run, start, until
-from uptui.host.ssh.pump import USUAL_PIPE
+from uptui.host.sshd.sessions.pump import USUAL_PIPE
 
 MIB = 1024 * 1024
 
@@ -249,17 +249,6 @@ async def test_an_unknown_subsystem_is_refused(served: Served) -> None:
     assert b"subsystem request failed" in result.err
 
 
-async def test_a_vanished_client_hangs_up_on_its_commands(served: Served, tmp_path: Path) -> None:
-    told = tmp_path / "told"
-    started = tmp_path / "started"
-    script = f"trap 'echo hup > {told}; exit' HUP; touch {started}; while :; do sleep 0.1; done"
-    process = await start(served.command("--", f"sh -c '{script.replace(chr(39), chr(34))}'"))
-    await until(started.exists)
-    process.kill()
-    await process.communicate()
-    await until(told.exists)
-
-
 async def test_what_a_command_left_behind_survives_the_client(
     served: Served, tmp_path: Path
 ) -> None:
@@ -275,23 +264,6 @@ async def test_what_a_command_left_behind_survives_the_client(
     process.kill()
     await process.wait()
     await until(alive.exists)
-
-
-async def test_a_daemon_holding_the_output_does_not_hold_the_channel(
-    served: Served, tmp_path: Path
-) -> None:
-    alive = tmp_path / "alive"
-    loop = asyncio.get_running_loop()
-    began = loop.time()
-    result = await served.ssh(f"(sleep 4; echo late; touch {alive}) & echo now")
-    assert result.out == b"now\n"
-    assert result.status == 0
-    assert loop.time() - began < 4
-    await until(alive.exists)  # and SIGPIPE did not end it
-
-
-async def test_background_output_soon_after_the_exit_still_arrives(served: Served) -> None:
-    assert (await served.ssh("(sleep 0.5; echo late) & echo now")).out == b"now\nlate\n"
 
 
 async def test_signals_reach_the_command(served: Served) -> None:

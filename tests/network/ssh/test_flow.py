@@ -7,7 +7,7 @@ import os
 import pytest
 
 from tests.network.ssh.conftest import until
-from uptui.host.flow import HIGH_WATER, LARGE, READ_SIZE, SHORT_READ, Drain, Source, Turns
+from uptui.host.process.flow import HIGH_WATER, LARGE, READ_SIZE, SHORT_READ, Drain, Source, Turns
 
 CAPACITY = 1 << 20
 
@@ -88,7 +88,7 @@ async def test_a_download_takes_short_turns_while_somebody_types(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     turns = Turns()
-    monkeypatch.setattr("uptui.host.flow.TURNS", turns)
+    monkeypatch.setattr("uptui.host.process.flow.TURNS", turns)
     assert await sizes_read() == [READ_SIZE]
     turns.typed()
     assert await sizes_read() == [SHORT_READ] * (READ_SIZE // SHORT_READ)

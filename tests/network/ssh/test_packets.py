@@ -1,4 +1,4 @@
-"""Canaries for `uptui.ssh.packets`, and what moves packets past asyncssh."""
+"""Canaries for `uptui.ssh.fastpath.packets`, and what moves packets past asyncssh."""
 
 # pyright: reportPrivateUsage=false
 
@@ -17,10 +17,10 @@ from asyncssh.encryption import GCMEncryption
 from asyncssh.packet import SSHPacket
 
 from tests.network.ssh.conftest import new_key, until
-from uptui.host.ssh.settings import SSHSettings
-from uptui.host.ssh.wire import Wire, options
-from uptui.ssh.gather import MOST, WRITE_SIZE, Outbox, write_all
-from uptui.ssh.gcm import PacketCipher
+from uptui.host.sshd.settings import SSHSettings
+from uptui.host.sshd.transport import SshTransport, options
+from uptui.ssh.fastpath.cipher import PacketCipher
+from uptui.ssh.fastpath.writev import MOST, WRITE_SIZE, Outbox, write_all
 
 
 def source_of(method: object) -> str:
@@ -43,6 +43,9 @@ def test_the_pinned_version() -> None:
         (SSHConnection, "_recv_packet", []),
         (SSHConnection, "_send_kexinit", []),
         (SSHConnection, "_process_kexinit", ["_pkttype", "_pktid", "packet"]),
+        (SSHConnection, "_process_global_response", ["pkttype", "_pktid", "packet"]),
+        (SSHConnection, "send_userauth_success", []),
+        (SSHConnection, "send_userauth_failure", ["partial_success"]),
         (SSHConnection, "send_newkeys", ["k", "h"]),
         (GCMEncryption, "decrypt_packet", ["seq", "first", "rest", "header_len", "mac"]),
     ],
@@ -59,7 +62,7 @@ def test_methods_are_where_they_were(owner: Any, name: str, parameters: list[str
             "_inpbuf _packet _pktlen _recv_handler _recv_seq _recv_encryption _recv_blocksize "
             "_recv_macsize _next_recv_encryption _send_encryption _send_seq _rekey_bytes "
             "_rekey_bytes_sent _rekey_time _kex_complete _session_id _client_version _enc_algs "
-            "_auth_complete _auth_final _max_recv_pktlen _transport",
+            "_auth_complete _auth_final _max_recv_pktlen _transport _global_request_waiters",
         ),
         (GCMCipher, "_key _iv"),
     ],
@@ -207,14 +210,14 @@ class Fed:
         self.go = asyncio.Event()
         self.seen: list[bytes] = []
         loop = asyncio.get_running_loop()
-        self.wire: Any = Wire(loop, settings, made, asyncssh.SSHServer())
+        self.wire: Any = SshTransport(loop, settings, made, asyncssh.SSHServer())
         self.sink = self.wire._transport = Sink()
         self.wire._recv_encryption = PacketCipher(key, iv)
         self.wire._recv_handler = self.wire._recv_pkthdr
         self.wire._auth_complete = True
         self.wire._packet_handlers = {80: self._handle}
 
-    async def _handle(self, wire: Wire, kind: int, seq: int, packet: SSHPacket) -> bool:
+    async def _handle(self, wire: SshTransport, kind: int, seq: int, packet: SSHPacket) -> bool:
         del wire, kind, seq
         await self.go.wait()
         self.seen.append(packet.get_remaining_payload())

@@ -13,8 +13,8 @@ from asyncssh.packet import String, UInt32
 
 from tests.network.ssh.conftest import Served, Server, until
 from tests.network.ssh.terminal import Window, window
-from uptui.host.pty import Size
-from uptui.host.ssh.settings import SSHSettings
+from uptui.host.process.pty import Size
+from uptui.host.sshd.settings import SSHSettings
 
 PROMPT = "$ "
 

@@ -9,7 +9,7 @@ import asyncssh
 import pytest
 
 from tests.network.ssh.conftest import Ran, Served, Server, run
-from uptui.host.ssh.guest_services import GuestServices
+from uptui.host.sshd.client_services import GuestServices
 
 MIB = 1024 * 1024
 SIZE = 12 * MIB + 17
@@ -35,7 +35,9 @@ async def putty(server: Server, tmp_path: Path) -> Putty:
     served = await server.serve(services=GuestServices)
     ppk = tmp_path / "id.ppk"
     assert (await run(["puttygen", str(served.key), "-o", str(ppk), "-O", "private"])).status == 0
-    scanned = (await run(["ssh-keyscan", "-p", str(served.port), "127.0.0.1"])).out.split()
+    scanned = (
+        await run(["ssh-keyscan", "-t", "ed25519", "-p", str(served.port), "127.0.0.1"])
+    ).out.split()
     host_key = asyncssh.import_public_key(b" ".join(scanned[1:3])).get_fingerprint()
     sessions = tmp_path / ".putty" / "sessions"
     sessions.mkdir(parents=True)

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import hashlib
 import os
+import re
 import socket
 from collections.abc import AsyncGenerator, Callable, Coroutine
 from dataclasses import replace
@@ -11,12 +12,17 @@ from dataclasses import replace
 import asyncssh
 import paramiko
 import pytest
-from asyncssh.constants import MSG_KEX_FIRST, MSG_KEXINIT
+from asyncssh.constants import (
+    MSG_KEX_FIRST,
+    MSG_KEXINIT,
+    MSG_REQUEST_FAILURE,
+    MSG_REQUEST_SUCCESS,
+)
 
 from tests.network.ssh.conftest import Ran, Served, Server, new_key, run, start, until, write_key
-from uptui.host.ssh import wire
-from uptui.host.ssh.settings import Limits, SSHSettings
-from uptui.ssh.offer import ciphers, has_aes
+from uptui.host.sshd import transport as wire
+from uptui.host.sshd.settings import SshLimits, SSHSettings
+from uptui.ssh.policy import SHORT_WAIT, ciphers, has_aes
 
 MIB = 1024 * 1024
 
@@ -44,7 +50,7 @@ async def test_100_mib_with_a_rekey_each_mib(served: Served) -> None:
 
 
 async def test_we_change_keys_too(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("uptui.host.ssh.wire.REKEY_BYTES", MIB)
+    monkeypatch.setattr("uptui.host.sshd.transport.REKEY_BYTES", MIB)
     other = await Server(served.directory).serve()
     try:
         result = await other.ssh("head -c 20000000 /dev/zero; exit 3", log="DEBUG1")
@@ -75,20 +81,56 @@ async def test_extensions(served: Served) -> None:
     assert b"hostkeys-00@openssh.com" in result.err
 
 
+async def test_an_answer_that_nobody_waits_for_is_a_sign_of_life(server: Server) -> None:
+    """phpseclib's to our host keys; one more while we ask for a sign of life ends nothing, too."""
+    served = await server.serve(SSHSettings(keepalive_interval=0.2, keepalive_count=3))
+    async with asyncssh.connect(
+        "127.0.0.1", served.port, username="me", known_hosts=None, config=None,
+        client_keys=[str(served.key)], agent_path=None,
+    ) as client:  # fmt: skip
+        for kind in (MSG_REQUEST_FAILURE, MSG_REQUEST_SUCCESS) * 20:
+            client.send_packet(kind)
+            await asyncio.sleep(0.03)
+        assert (await client.run("echo in")).stdout == "in\n"
+
+
 async def test_host_keys(server: Server) -> None:
     identity = new_key()
     served = await server.serve(host_keys=[identity])
     kinds = {line.split()[1] for line in (await ssh_keyscan(served)).splitlines()}
-    assert kinds == {"ssh-ed25519"}
-    first = await ssh_keyscan(await server.serve(SSHSettings(fips=True), host_keys=[identity]))
-    again = await ssh_keyscan(await server.serve(SSHSettings(fips=True), host_keys=[identity]))
+    assert kinds == {"ssh-ed25519", "ecdsa-sha2-nistp256"}
+    first = await ssh_keyscan(served)
+    again = await ssh_keyscan(await server.serve(host_keys=[identity]))
     keys = {tuple(line.split()[1:3]) for line in first.splitlines()}
-    assert {kind for kind, _ in keys} == {"ssh-ed25519", "ecdsa-sha2-nistp256"}
     assert keys == {tuple(line.split()[1:3]) for line in again.splitlines()}
 
 
+@pytest.mark.parametrize(
+    "pinned",
+    [
+        "Ciphers=chacha20-poly1305@openssh.com",
+        "HostKeyAlgorithms=ecdsa-sha2-nistp256",
+    ],
+)
+async def test_a_client_that_names_one_thing_only_gets_it(served: Served, pinned: str) -> None:
+    result = await served.ssh(f"-o{pinned}", "--", "echo ok", log="DEBUG1")
+    assert result.out == b"ok\n", result.err
+    assert pinned.partition("=")[2].encode() in result.err
+
+
+async def test_a_client_that_waits_for_our_offer_gets_it(served: Served) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", served.port)
+    writer.write(b"SSH-2.0-patient\r\n")
+    name = await reader.readline()
+    assert re.search(rb"^SSH-2.0-OpenSSH_uptui_.*\d\d", name), "npm's ssh2 takes that for OpenSSH"
+    async with asyncio.timeout(SHORT_WAIT + 5):
+        packet = await reader.readexactly(6)
+    assert packet[5] == MSG_KEXINIT
+    writer.close()
+
+
 async def test_a_fips_only_client(server: Server) -> None:
-    served = await server.serve(SSHSettings(fips=True))
+    served = await server.serve()
     key = served.directory / "ec"
     write_key(key, "ecdsa-sha2-nistp256")
     result = await served.ssh(
@@ -227,7 +269,7 @@ async def test_a_client_that_asks_for_signs_of_life_gets_them(served: Served) ->
 
 async def test_a_stalled_client_keeps_little_in_memory(server: Server) -> None:
     """A client with a boundless window that stops reading: we stop too."""
-    served = await server.serve(SSHSettings(limits=Limits(unsent=MIB)))
+    served = await server.serve(SSHSettings(limits=SshLimits(unsent=MIB)))
     sock = socket.create_connection(("127.0.0.1", served.port))
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     client = await asyncssh.connect(

@@ -1,16 +1,21 @@
 """Terminals of a host, its SSH server and its API, all real; clients are programs in real ttys."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
 
 from tests.network.ssh.conftest import Served, Server
 from tests.network.terminal.viewers import until
-from uptui.host.ssh.environment import Environment
-from uptui.host.ssh.settings import SSHSettings
-from uptui.host.terminal.terminals import TerminalService, TerminalSettings
+from uptui.host.process.pty import Size
+from uptui.host.process.spawn import Program
+from uptui.host.sshd.sessions.environment import Environment
+from uptui.host.sshd.settings import SSHSettings
+from uptui.host.terminals.shared import SharedOptions, SharedTerminal
+from uptui.host.terminals.terminals import TerminalService, TerminalSettings
+
+Start = Callable[..., SharedTerminal]
 
 
 class House:
@@ -57,3 +62,20 @@ async def house(tmp_path: Path) -> AsyncIterator[House]:
     yield made
     await made.close()
     await asyncio.sleep(0)
+
+
+@pytest.fixture
+async def start() -> AsyncIterator[Start]:
+    """Starts shared terminals and ends them after the test."""
+    terminals: list[SharedTerminal] = []
+
+    def make(what: Program, size: Size | None = None, **options: object) -> SharedTerminal:
+        chosen = SharedOptions(**options)  # pyright: ignore[reportArgumentType]
+        terminals.append(SharedTerminal(what, size or Size(80, 24), chosen))
+        return terminals[-1]
+
+    yield make
+    for terminal in terminals:
+        terminal.end()
+    for terminal in terminals:
+        await until(lambda terminal=terminal: terminal.ended, "the program to end")

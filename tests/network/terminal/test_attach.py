@@ -19,9 +19,10 @@ from starlette.applications import Starlette
 from tests.network.terminal.conftest import House
 from tests.network.terminal.tty import Tty
 from tests.network.terminal.viewers import Person, until
-from uptui.host.spawn import ExitStatus
-from uptui.host.terminal.attach import routes
-from uptui.host.terminal.terminals import TerminalService
+from uptui.host.process.guests import Guests
+from uptui.host.process.spawn import ExitStatus
+from uptui.host.terminals.attach import routes
+from uptui.host.terminals.terminals import TerminalService
 
 ATTACH = """
 import asyncio, sys
@@ -36,7 +37,7 @@ import asyncio, sys
 from pathlib import Path
 from uptui.cli.window import take_over
 async def suspended():
-    print("code:", take_over(Path(sys.argv[1])))
+    print("code:", take_over(Path(sys.argv[1]), "shared"))
 asyncio.run(suspended())
 """
 
@@ -58,7 +59,7 @@ async def api(house: House) -> AsyncIterator[Api]:
         path = Path(directory) / "api.sock"
         listener = socket.socket(socket.AF_UNIX)
         listener.bind(str(path))
-        app = Starlette(routes=routes(terminals))
+        app = Starlette(routes=routes(terminals, Guests().end))
         server = uvicorn.Server(uvicorn.Config(app, log_level="error", ws="websockets-sansio"))
         task = asyncio.create_task(server.serve([listener]))
         await until(lambda: server.started)

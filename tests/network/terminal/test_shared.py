@@ -2,38 +2,19 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
 
-from tests.network.terminal.viewers import Person, program, shell, until
+from tests.network.terminal.conftest import Start
+from tests.network.terminal.viewers import PROGRAMS, Person, program, shell, until
 from tests.unit.terminal.screens import state
 from uptui.core.roles import DEVELOPER, PAIR, VIEWER, Role
-from uptui.host.gate import Grant
-from uptui.host.pty import Size
-from uptui.host.spawn import ExitStatus, Program
-from uptui.host.terminal.shared import SharedOptions, SharedTerminal
-from uptui.host.terminal.watcher import View
-
-Start = Callable[..., SharedTerminal]
-
-
-@pytest.fixture
-async def start() -> AsyncIterator[Start]:
-    """Starts shared terminals and ends them after the test."""
-    terminals: list[SharedTerminal] = []
-
-    def make(what: Program, size: Size | None = None, **options: object) -> SharedTerminal:
-        chosen = SharedOptions(**options)  # pyright: ignore[reportArgumentType]
-        terminals.append(SharedTerminal(what, size or Size(80, 24), chosen))
-        return terminals[-1]
-
-    yield make
-    for terminal in terminals:
-        terminal.end()
-    for terminal in terminals:
-        await until(lambda terminal=terminal: terminal.ended, "the program to end")
+from uptui.host.process.pty import Size
+from uptui.host.process.spawn import ExitStatus
+from uptui.host.sshd.access_control import Grant
+from uptui.host.terminals.shared import SharedTerminal
+from uptui.host.terminals.viewer import View
 
 
 def full_state(person: Person) -> dict[str, object]:
@@ -94,20 +75,6 @@ async def test_role_changes_apply_at_once(start: Start) -> None:
     assert bob.status == ExitStatus(code=0)
     assert "no longer" in bob.message
     assert not terminal.watchers
-
-
-PROGRAMS: dict[str, tuple[tuple[str, ...], str, bytes, str]] = {
-    "vim": (("vim.tiny", "-u", "NONE", "text"), "line 7", b"5jihello \x1b", "hello line"),
-    "less": (("less", "text"), "line 7", b"  ", "line 50"),
-    "htop": (("htop",), "Mem", b"", "Load"),
-    "nano": (("nano", "text"), "line 7", b"abc\x1b[B", "abcline"),
-    "tmux": (
-        ("tmux", "-f", "/dev/null", "new", "bash --norc", ";", "set", "destroy-unattached", "on"),
-        "[0]",
-        b"\x02%seq 100 130\r",
-        "130",
-    ),
-}
 
 
 @pytest.mark.parametrize("name", PROGRAMS)

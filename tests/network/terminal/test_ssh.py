@@ -12,8 +12,8 @@ from tests.network.terminal.tty import Tty
 from tests.network.terminal.viewers import until
 from uptui.core.roles import DEVELOPER, PAIR, VIEWER
 from uptui.errors import ApiError
-from uptui.host.gate import Grant, Landing
-from uptui.host.spawn import ExitStatus
+from uptui.host.process.spawn import ExitStatus
+from uptui.host.sshd.access_control import Grant, Landing
 
 
 class Clients:
@@ -122,9 +122,7 @@ async def test_a_lost_client_finds_its_shell_again(house: House, clients: Client
     assert kept.ends_at is not None
     assert kept.detached_at is not None
     assert abs(kept.ends_at - kept.detached_at - 12 * 3600) < 5
-    second = clients.ssh(served, columns=80, rows=24)
-    await shows(second, "A shell of yours still runs")
-    second.type("\r")
+    second = clients.ssh(served, "-t", "--", "uptui", "shells", columns=80, rows=24)
     await shows(second, "hello line 5")
     assert terminals.snapshot() == []
     await until(lambda: second.lines[:23] == before, lambda: second.text)
@@ -145,16 +143,17 @@ async def test_output_while_away_is_seen_on_return(house: House, clients: Client
     first.close()
     await until(terminals.snapshot, "the shell to be kept")
     mark.touch()
-    second = clients.ssh(served, columns=60, rows=12)
-    await shows(second, "still runs")
-    second.type("1")
+    second = clients.ssh(served, "-t", "--", "uptui shells 1", columns=60, rows=12)
     await shows(second, "\nall of it\n$")
     assert "\n199999\n200000\n" in second.text
     second.type("stty size\r")
     await shows(second, "12 60")
 
 
-async def test_a_script_gets_a_new_shell(house: House, clients: Clients) -> None:
+@pytest.mark.parametrize("first_line", ["\n", "y\n", "n", "1", "nproc > /dev/null\n"])
+async def test_nothing_typed_is_taken_by_a_question(
+    house: House, clients: Clients, first_line: str
+) -> None:
     served = await house.serve(terminals := house.terminals())
     first = clients.ssh(served)
     await shows(first, "$")
@@ -162,15 +161,63 @@ async def test_a_script_gets_a_new_shell(house: House, clients: Clients) -> None
     await shows(first, "old=yes")
     first.close()
     await until(terminals.snapshot, "the shell to be kept")
-    ran = await served.ssh("-tt", "--", stdin=b"echo [$old]; exit 6\n")
+    script = f"{first_line}\necho [$old]; exit 6\n"
+    ran = await served.ssh("-tt", "--", stdin=script.encode())
     assert ran.status == 6
     assert b"\r\n[]\r\n" in ran.out
+    word = first_line.strip()
+    assert len(word) > 1 or not word or f"{word}: command not found".encode() in ran.out
     assert len(terminals.snapshot()) == 1
+
+
+async def test_kept_shells_are_named_listed_and_taken_up_by_number(
+    house: House, clients: Clients
+) -> None:
+    served = await house.serve(terminals := house.terminals())
+    nothing = await served.ssh("uptui", "shells")
+    assert (nothing.status, nothing.out) == (1, b"No shell of yours is kept.\n")
+    for name in ("one", "two"):
+        tty = clients.ssh(served)
+        await shows(tty, "$")
+        tty.type(f"mine={name}\r")
+        await shows(tty, f"mine={name}")
+        os.kill(tty.pty.pid, 9)
+        count = 1 if name == "one" else 2
+        await until(lambda count=count: len(terminals.snapshot()) == count)
     new = clients.ssh(served)
-    await shows(new, "still runs")
-    new.type("n")
-    new.type("echo [$old]\r")
-    await shows(new, "\n[]")
+    await shows(new, "[uptui] 2 shells of yours are kept, see ssh -t NAME uptui shells")
+    await shows(new, "\n$")
+    assert not set("#$%>") & set(new.lines[0])
+    for asked in ("uptui shells", "uptui shells 3"):
+        listed = await served.ssh("-tt", "--", asked)
+        assert listed.status == 0
+        assert [line[:7] for line in listed.out.split(b"\r\n")[:2]] == [b"1  left", b"2  left"]
+    older = clients.ssh(served, "-t", "--", "uptui", "shells", "2")
+    older.type("echo [$mine]; exit\r")
+    await shows(older, "[one]")
+    left = await served.ssh("-tt", "--", "uptui shells", stdin=b"echo [$mine]; exit 3\n")
+    assert left.status == 3
+    assert b"[two]" in left.out
+    other = await served.ssh("uptui --version; echo mine")
+    assert other.out.endswith(b"mine\n")  # every other command is the shell's
+
+
+async def test_a_dumb_terminal_is_told_nothing_and_not_kept(house: House, clients: Clients) -> None:
+    """Such as TRAMP's."""
+    served = await house.serve(terminals := house.terminals())
+    first = clients.ssh(served)
+    await shows(first, "$")
+    first.close()
+    await until(terminals.snapshot, "the shell to be kept")
+    dumb = Tty(["/usr/bin/ssh", *served.command()[1:]], TERM="dumb")
+    await shows(dumb, "$")
+    assert dumb.lines[0] == "$"
+    dumb.type("echo pid:$$:\r")
+    await shows(dumb, "\npid:")
+    pid = int(dumb.text.split("\npid:")[1].split(":")[0])
+    dumb.close()
+    await until(lambda: not Path(f"/proc/{pid}").exists())
+    assert len(terminals.snapshot()) == 1
 
 
 async def test_only_the_same_identity_is_offered_the_shell(
@@ -187,16 +234,13 @@ async def test_only_the_same_identity_is_offered_the_shell(
     served.key.chmod(0o600)
     second = clients.ssh(served)
     await shows(second, "$")
-    assert "still runs" not in second.text
+    assert "kept" not in second.text
 
 
 async def test_kept_shells_are_limited_and_can_be_ended(house: House, clients: Clients) -> None:
     served = await house.serve(terminals := house.terminals(max_kept=2))
     for number in range(3):
         tty = clients.ssh(served)
-        if number:
-            await shows(tty, "still run")
-            tty.type("n")
         await shows(tty, "$")
         tty.close()
         kept = [("shell.kept", "somebody's shell is kept for 12 h")] * (number + 1)

@@ -3,9 +3,9 @@
 import os
 
 from uptui.core.terminal_stream import skim
-from uptui.host.pty import Pty, Size
-from uptui.host.spawn import ExitStatus, Program
-from uptui.host.terminal.emulator import Emulator
+from uptui.host.process.pty import Pty, Size
+from uptui.host.process.spawn import ExitStatus, Program
+from uptui.host.terminals.emulator import Emulator
 
 FLOOD = 64 * 1024
 
@@ -13,14 +13,16 @@ FLOOD = 64 * 1024
 class Tty:
     """Runs a program, answers its questions and shows what it shows."""
 
-    def __init__(self, argv: list[str], columns: int = 80, rows: int = 24, **env: str) -> None:
+    def __init__(
+        self, argv: list[str], columns: int = 80, rows: int = 24, cwd: str = "/", **env: str
+    ) -> None:
         variables = {"PATH": os.environ["PATH"], "TERM": "xterm-256color", "HOME": "/nonexistent"}
         self.window = Emulator(columns, rows)
         self.raw = bytearray()
         self._seen = 0
         self.status: ExitStatus | None = None
         self.pty = Pty(
-            Program(argv[0], argv, {**variables, **env}),
+            Program(argv[0], argv, {**variables, **env}, cwd),
             size=Size(columns, rows),
             on_output=self._output,
             on_exit=self._exited,

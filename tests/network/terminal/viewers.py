@@ -5,9 +5,9 @@ import os
 import time
 from collections.abc import Callable
 
-from uptui.host.pty import Size
-from uptui.host.spawn import ExitStatus, Program
-from uptui.host.terminal.emulator import Emulator
+from uptui.host.process.pty import Size
+from uptui.host.process.spawn import ExitStatus, Program
+from uptui.host.terminals.emulator import Emulator
 
 PATIENCE_S = 60.0
 
@@ -68,3 +68,18 @@ async def until(condition: Callable[[], object], what: object = "") -> None:
         if time.monotonic() > deadline:
             raise AssertionError(f"not in {PATIENCE_S} s: {what() if callable(what) else what}")
         await asyncio.sleep(0.01)
+
+
+PROGRAMS: dict[str, tuple[tuple[str, ...], str, bytes, str]] = {
+    "vim": (("vim.tiny", "-u", "NONE", "text"), "line 7", b"5jihello \x1b", "hello line"),
+    "less": (("less", "text"), "line 7", b"  ", "line 50"),
+    "htop": (("htop",), "Mem", b"", "Load"),
+    "nano": (("nano", "text"), "line 7", b"abc\x1b[B", "abcline"),
+    "tmux": (
+        ("tmux", "-f", "/dev/null", "new", "bash --norc", ";", "set", "destroy-unattached", "on"),
+        "[0]",
+        b"\x02%seq 100 130\r",
+        "130",
+    ),
+}
+"""Name, what to run, what it shows first, what to type, and what is seen then."""

@@ -10,9 +10,19 @@ from pathlib import Path
 import pytest
 
 from uptui.core.events import Record
-from uptui.host.eventlog import PORTION, RING, SHOWN, EventLog, Filter, follow, read_back, rotated
+from uptui.host.storage.event_log import (
+    PORTION,
+    RING,
+    SHOWN,
+    EventLog,
+    Filter,
+    follow,
+    read_back,
+    rotated,
+)
+from uptui.host.storage.folding import APART, APART_STRANGER, MAX_SERIES, WINDOW
 from uptui.protocol.host_api import LogEntry
-from uptui.protocol.names import ClientId
+from uptui.protocol.names import ClientId, Fingerprint
 
 
 def record(text: str, **more: object) -> Record:
@@ -162,7 +172,7 @@ def test_entries_that_came_together_are_written_together(
         written.append(len(data))
         return native(fd, data)
 
-    monkeypatch.setattr("uptui.host.eventlog.os.write", counted)
+    monkeypatch.setattr("uptui.host.storage.event_log.os.write", counted)
     log = EventLog(tmp_path / "events.jsonl")
     for n in range(2000):
         log.append(record(f"entry {n}"))
@@ -171,3 +181,100 @@ def test_entries_that_came_together_are_written_together(
     assert len(written) < 40
     assert max(written) <= PORTION
     log.close()
+
+
+def test_bulk_pushes_no_act_of_people_out(tmp_path: Path) -> None:
+    log = EventLog(tmp_path / "events.jsonl", max_file=64 * 1024)
+    now = 1e9
+    log.append(Record(now, "client.joined", "alice joined"))
+    for number in range(20_000):
+        log.append(Record(now + 1, "session.exec", f"runs {number}"))
+        if number % 1000 == 0:
+            assert log.flush(30)
+    log.append(Record(now + 2, "client.kicked", "alice was shown out"))
+    assert log.flush(30)
+    for entries in (log.after(0, 1000), read_back(log.path, None)):
+        assert entries[0].text == "alice joined"
+        assert entries[-1].text == "alice was shown out"
+    assert log.newest[0].text == "alice joined"
+    log.close()
+    assert sum(file.stat().st_size for file in tmp_path.iterdir()) < 6 * 64 * 1024
+
+
+def change(number: int, at: float = 1e9) -> Record:
+    data: dict[str, str | int | float | bool | None] = {"path": f"/d/{number}", "bytes": 10}
+    return Record(
+        at, "file.upload", f"uploaded /d/{number}", name="alice",
+        fingerprint=Fingerprint("SHA256:a"), data=data,
+    )  # fmt: skip
+
+
+def refused(address: str, text: str = "a key was not accepted") -> Record:
+    return Record(1e9, "key.refused", text, data={"address": address})
+
+
+def test_repeats_become_one_entry_when_their_window_is_over(tmp_path: Path) -> None:
+    now = 0.0
+    log = EventLog(tmp_path / "events.jsonl", steady=lambda: now)
+    for number in range(APART + 300):
+        log.append(change(number, 1e9 + number))
+    assert [entry.text for entry in log.after(0, 1000)] == [
+        f"uploaded /d/{number}" for number in range(APART)
+    ], "what is counted is not told twice"
+    live = log.newest[-1]
+    assert (live.count, live.since, live.at) == (300, 1e9 + APART, 1e9 + APART + 299)
+    log.append(Record(2e9, "client.kicked", "bob was shown out"))
+    now = WINDOW
+    log.check()
+    (written,) = log.after(live.n + 1, 1000)
+    assert (written.count, written.text, written.data["bytes"]) == (300, live.text, 3000)
+    assert "300 times since " in written.sentence
+    assert written.sentence.endswith(f"alice uploaded /d/{APART + 299}")
+    assert log.counted == []
+    log.append(change(0))
+    assert log.newest[-1].count == 1, "a new window begins"
+    log.close()
+    assert [entry.count for entry in read_back(log.path, None) if entry.count > 1] == [300]
+
+
+def test_what_is_counted_is_written_at_the_end(tmp_path: Path) -> None:
+    log = EventLog(tmp_path / "events.jsonl")
+    for _ in range(APART_STRANGER + 7):
+        log.append(refused("198.51.100.1"))
+    log.close()
+    assert read_back(log.path, None)[-1].count == 7
+
+
+def test_strangers_are_counted_by_source_and_their_number_has_a_bound(tmp_path: Path) -> None:
+    log = EventLog(tmp_path / "events.jsonl")
+    for number in range(40):
+        log.append(refused(f"2001:db8::{number:x}"))
+    log.append(refused("2001:db8:0:1::1"))
+    assert [entry.count for entry in log.counted] == [40 - APART_STRANGER], "a /64 is one source"
+    for number in range(3 * MAX_SERIES):
+        log.append(refused(f"10.0.{number // 250}.{number % 250}"))
+    assert len(log.counted) == 2
+    assert len(log.after(0, 10_000)) <= MAX_SERIES + 2 * APART_STRANGER
+    log.close()
+
+
+def test_no_command_hides_behind_others_and_acts_of_people_are_never_folded(
+    tmp_path: Path,
+) -> None:
+    log = EventLog(tmp_path / "events.jsonl")
+    for _ in range(100):
+        log.append(Record(1e9, "session.exec", "runs true", name="alice"))
+        log.append(Record(1e9, "client.role", "alice is guest", name="alice"))
+    log.append(Record(1e9, "session.exec", "runs rm -r /", name="alice"))
+    assert [entry.count for entry in log.counted] == [100 - APART]
+    told = [entry.text for entry in log.after(0, 1000)]
+    assert told.count("alice is guest") == 100
+    assert told[-1] == "runs rm -r /"
+    log.close()
+
+
+def test_files_of_older_versions_are_read(tmp_path: Path) -> None:
+    path = tmp_path / "events.jsonl"
+    path.write_text('{"n":1,"at":1.0,"level":"info","event":"client.joined","text":"bob joined"}\n')
+    (entry,) = read_back(path, None)
+    assert (entry.count, entry.since, entry.sentence) == (1, None, "bob joined")

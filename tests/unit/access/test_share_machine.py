@@ -55,7 +55,7 @@ class ShareMachine(RuleBasedStateMachine):
 
     def arrives(self, who: Arrival) -> None:
         self.alive[who.client_id] = who
-        self.share.door.arrive(who, self.now)
+        self.share.admission.arrive(who, self.now)
         self.carried()
 
     @rule(seed=SEEDS, address=ADDRESSES)
@@ -66,7 +66,7 @@ class ShareMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.invites)
     def join_by_invite(self, seed: int, data: st.DataObject) -> None:
         invite = data.draw(st.sampled_from(self.invites))
-        who = arrival(seed, user=invite.route)
+        who = arrival(seed, user=invite.user)
         self.arrives(who)
         if who.client_id in self.inside:
             self.used.setdefault(invite.route, set()).add(who.fingerprint)
@@ -77,7 +77,7 @@ class ShareMachine(RuleBasedStateMachine):
         client_id = data.draw(st.sampled_from(sorted(self.alive)))
         del self.alive[client_id]
         self.inside.discard(client_id)
-        self.share.door.leave(client_id, "gone", self.now, gave_up=gave_up)
+        self.share.admission.leave(client_id, "gone", self.now, gave_up=gave_up)
         self.carried()
 
     @rule(data=st.data(), role=ROLES, remember=st.booleans())
@@ -85,7 +85,7 @@ class ShareMachine(RuleBasedStateMachine):
     def approve(self, data: st.DataObject, role: str, remember: bool) -> None:
         request = data.draw(st.sampled_from(self.share.state.requests.all()))
         waiting = set(request.clients)
-        self.share.acts.approve(request.id, Approve(role=role, remember=remember), self.now)
+        self.share.commands.approve(request.id, Approve(role=role, remember=remember), self.now)
         self.carried()
         assert waiting <= self.inside
 
@@ -95,7 +95,7 @@ class ShareMachine(RuleBasedStateMachine):
         request = data.draw(st.sampled_from(self.share.state.requests.all()))
         if block:
             self.blocked.add(request.arrival.fingerprint)
-        self.share.acts.deny(request.id, Deny(block=block), self.now)
+        self.share.commands.deny(request.id, Deny(block=block), self.now)
         self.carried()
 
     @rule(data=st.data(), block=st.booleans())
@@ -104,7 +104,7 @@ class ShareMachine(RuleBasedStateMachine):
         client_id = data.draw(st.sampled_from(sorted(self.alive)))
         if block:
             self.blocked.add(self.alive[client_id].fingerprint)
-        self.share.acts.kick(client_id, Kick(block=block), self.now)
+        self.share.commands.kick(client_id, Kick(block=block), self.now)
         self.carried()
         assert client_id not in self.alive
 
@@ -112,7 +112,7 @@ class ShareMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.inside)
     def change_role(self, data: st.DataObject, role: str) -> None:
         client_id = data.draw(st.sampled_from(sorted(self.inside)))
-        assert self.share.acts.change_role(client_id, role, self.now).role.name == role
+        assert self.share.commands.change_role(client_id, role, self.now).role.name == role
         self.carried()
 
     @rule(uses=st.one_of(st.none(), st.integers(1, 3)), bind=st.booleans())
@@ -133,13 +133,13 @@ class ShareMachine(RuleBasedStateMachine):
     @rule(kick=st.booleans())
     def rotate(self, kick: bool) -> None:
         old = self.share.state.address.token
-        assert self.share.acts.rotate(self.now, kick=kick) != old
+        assert self.share.commands.rotate(self.now, kick=kick) != old
         self.carried()
         assert not (kick and self.inside)
 
     @rule(locked=st.booleans())
     def lock(self, locked: bool) -> None:
-        self.share.acts.lock(locked, self.now)
+        self.share.commands.lock(locked, self.now)
         self.carried()
 
     @rule(seconds=st.sampled_from([0.5, 30.0, 61.0, 200.0, 4000.0]))
@@ -152,7 +152,7 @@ class ShareMachine(RuleBasedStateMachine):
     def everybody_is_in_or_waits(self) -> None:
         state = self.share.state
         waiting = {c for request in state.requests.all() for c in request.clients}
-        assert {c.arrival.client_id for c in state.roster.all()} == self.inside
+        assert {c.arrival.client_id for c in state.connected.all()} == self.inside
         assert waiting == set(self.alive) - self.inside
         assert len(self.alive) <= 6
 

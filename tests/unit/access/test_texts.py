@@ -7,11 +7,17 @@ from hypothesis import strategies as st
 from tests.unit.access.builders import NOW, key, of_kind, share
 from uptui.core.events import RoutesChanged, StopSharing, Tell
 from uptui.core.invitation_text import invitation_text
-from uptui.core.keys import KeyFormatError, parse_authorized_keys, parse_public_key
+from uptui.core.keys import (
+    KeyFormatError,
+    parse_authorized_keys,
+    parse_authorized_line,
+    parse_public_key,
+)
 from uptui.core.policies import Policies, Presence, Rules, Stop, Warn
-from uptui.core.text import clean
-from uptui.protocol.host_api import Invite
+from uptui.core.roles import DEVELOPER, Capability
+from uptui.protocol.host_api import InviteView
 from uptui.protocol.names import RouteName
+from uptui.text import clean
 
 
 @given(st.text(), st.integers(1, 80))
@@ -53,7 +59,7 @@ def test_authorized_keys_problems_name_file_and_line() -> None:
             f"{key(1)} alice@laptop",
             f'uptui-role="pair",uptui-name="Bob \\"B\\"" {key(2)} ignored',
             "ssh-ed25519 not-base64!",
-            f'command="rm -rf /" {key(3)}',
+            f'tunnel="0" {key(3)}',
             "ssh-dss AAAA",
             "garbage",
             f"ssh-rsa {key(4).split()[1]}",
@@ -70,7 +76,48 @@ def test_authorized_keys_problems_name_file_and_line() -> None:
     assert [p.split(": ")[0] for p in problems] == [
         f"/home/a/keys:{n}" for n in (5, 6, 7, 8, 9, 10)
     ]
-    assert "'command' is not supported" in problems[1]
+    assert "'tunnel' is not supported" in problems[1]
+
+
+@pytest.mark.parametrize(
+    ("option", "address", "holds"),
+    [
+        ('from="192.0.2.0/24,!192.0.2.7"', "192.0.2.8", True),
+        ('from="192.0.2.0/24,!192.0.2.7"', "192.0.2.7", False),
+        ('from="198.51.100.?"', "198.51.100.12", False),
+        ('from="2001:db8::/32"', "2001:db8::1", True),
+        ('from="192.0.2.*"', "::ffff:192.0.2.1", True),
+        ('from="*"', "unknown", False),
+        ('expiry-time="20231114221319Z"', "192.0.2.1", False),
+        ('expiry-time="202311142214Z"', "192.0.2.1", True),
+    ],
+)
+def test_where_and_when_a_line_holds(option: str, address: str, holds: bool) -> None:
+    line = parse_authorized_line(f"{option} {key(1)}", "keys")
+    assert line is not None
+    assert line.limits.hold(address, NOW) is holds
+
+
+@pytest.mark.parametrize(
+    "option",
+    [
+        'from="192.0.2.1/24"', 'from=""', 'from="a",from="b"', 'expiry-time="soon"', 'command=""',
+        'permitopen="nowhere"', 'permitlisten="1"', "verify-required", 'principals="a"', "x",
+    ],
+)  # fmt: skip
+def test_an_option_that_cannot_be_honoured_keeps_its_key_out(option: str) -> None:
+    keys, problems = parse_authorized_keys(f"\n{option} {key(1)}", "f", "f")
+    assert not keys
+    assert problems[0].startswith("f:2: option ")
+
+
+def test_options_are_read_in_their_order() -> None:
+    line = parse_authorized_line(f"restrict,pty,Port-Forwarding,no-pty {key(1)}", "keys")
+    assert line is not None
+    limits = line.limits
+    assert (limits.pty, limits.forwarding, limits.agent, limits.x11) == (False, True, False, False)
+    role = limits.applied(DEVELOPER)
+    assert DEVELOPER.capabilities - role.capabilities == {Capability.AGENT}
 
 
 @given(st.text(max_size=300))
@@ -130,8 +177,8 @@ def test_a_share_ends_at_its_time_and_its_token_rotates() -> None:
 
 
 def test_the_invitation_tells_all_that_a_newcomer_needs() -> None:
-    invite = Invite(
-        route=RouteName("inv-" + "a" * 26),
+    invite = InviteView(
+        route=RouteName("inv-" + "a" * 10),
         name="Bob",
         role="developer",
         landing="shell",

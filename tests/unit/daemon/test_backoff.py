@@ -1,15 +1,17 @@
-"""Back-off: doubling, bounded, with jitter, forgetful after a good connection."""
+"""Back-off: steady at first, bounded, with jitter, forgetful after a good connection."""
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from uptui.core.backoff import FIRST, LONGEST, STABLE, Backoff
+from uptui.core.backoff import FIRST, LONGEST, PATIENCE, STABLE, STEADY, Backoff
 
 
-def test_it_doubles_up_to_the_longest() -> None:
+def test_it_probes_steadily_at_first_and_rarely_later() -> None:
     backoff = Backoff()
-    waits = [backoff.failed(1.0) for _ in range(10)]
+    waits = [backoff.failed(1.0) for _ in range(300)]
     assert waits[:3] == [FIRST, 2 * FIRST, 4 * FIRST]
+    young = [wait for count, wait in enumerate(waits) if sum(waits[:count]) < PATIENCE]
+    assert max(young) == STEADY
     assert waits[-1] == LONGEST
 
 

@@ -9,7 +9,7 @@ from uptui.config import values as v
 from uptui.config.load import CAPABILITIES
 from uptui.core.roles import Capability
 from uptui.errors import ConfigError
-from uptui.protocol.spans import written
+from uptui.protocol.durations import written
 
 NOWHERE = Path("/nowhere/config.toml")
 
@@ -60,6 +60,24 @@ def test_unknown_variables_are_told_with_a_suggestion() -> None:
     assert unknown_variables({"UPTUI_RELY": "x", "UPTUI_RELAY": "x", "PATH": "/"}) == [
         "UPTUI_RELY: there is no such setting; did you mean 'UPTUI_RELAY'?"
     ]
+
+
+def test_what_kubernetes_says_of_services_is_no_mistake() -> None:
+    """For Services `uptui` and `uptui-relay`, as a pod in their namespace finds them."""
+    variables = {"UPTUI_PORTS": "a mistake", "UPTUI_SMTP_PORT": "25"}
+    for name in ("UPTUI", "UPTUI_RELAY"):
+        link = f"{name}_PORT_2222_TCP"
+        variables |= {
+            f"{name}_SERVICE_HOST": "10.0.0.7",
+            f"{name}_SERVICE_PORT": "2222",
+            f"{name}_SERVICE_PORT_SSH_GATEWAY": "2222",
+            f"{name}_PORT": "tcp://10.0.0.7:2222",
+            link: "tcp://10.0.0.7:2222",
+            **{f"{link}_{part}": "x" for part in ("PROTO", "PORT", "ADDR")},
+        }
+    told = [warning.partition(":")[0] for warning in unknown_variables(variables)]
+    assert told == ["UPTUI_PORTS", "UPTUI_SMTP_PORT"]
+    assert load(NOWHERE, variables).relay == load(NOWHERE, {}).relay
 
 
 def test_secrets_stay_out_of_rows_and_errors() -> None:

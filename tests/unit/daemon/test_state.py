@@ -1,20 +1,25 @@
 """State files: private, atomic, versioned; identity keys; one daemon per directory."""
 
+import base64
 import os
 import resource
 import stat
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
 
 import asyncssh
 import msgspec
 import pytest
 
-from uptui.errors import AlreadyRunningError, ConfigError, StateError
-from uptui.host.identity import load_identity, public_line
-from uptui.host.lock import DaemonLock, holder
-from uptui.host.state import StateDir, private_directory, write_private
+from uptui.config.values import identity, key_source, path
+from uptui.errors import AlreadyRunningError, ConfigError, StateError, UptuiError
+from uptui.host.keys.authorized_keys import check_readable
+from uptui.host.keys.identity import load_host_keys, load_identity, public_line
+from uptui.host.storage.lock import DaemonLock, holder
+from uptui.host.storage.state_directory import StateDir
+from uptui.runtime.private_files import private_directory, write_private
 
 
 class Document(msgspec.Struct, kw_only=True):
@@ -73,7 +78,8 @@ def test_a_failed_write_leaves_the_old_content_and_no_scraps(tmp_path: Path) -> 
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     script = (
         "import resource, signal, sys\nfrom pathlib import Path\n"
-        "from uptui.errors import StateError\nfrom uptui.host.state import write_private\n"
+        "from uptui.errors import StateError\n"
+        "from uptui.runtime.private_files import write_private\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))\n"
         "try:\n    write_private(Path(sys.argv[1]), b'x' * 5000)\n"
@@ -106,6 +112,48 @@ def test_an_identity_is_taken_from_text_or_path(tmp_path: Path) -> None:
     for given in (text, str(tmp_path / "a")):
         assert public_line(load_identity(given, "UPTUI_IDENTITY", unused)) == public_line(key)
     assert not unused.exists()
+
+
+def test_an_identity_mangled_on_its_way_through_a_variable_is_taken(tmp_path: Path) -> None:
+    key = load_identity(None, "", tmp_path / "a")
+    text = key.export_private_key("openssh").decode()
+    lines = text.splitlines()
+    whole = base64.b64encode(text.encode()).decode()
+    for given in (
+        text.replace("\n", "\\n"), text.replace("\n", "\\r\\n"), text.replace("\n", "\r\n"),
+        " ".join(lines), "".join(lines), f'"{text}"', f"'{text.strip()}'",
+        whole, "\n".join(textwrap.wrap(whole, 76)), "".join(lines[1:-1]), f" {text}\n\n",
+    ):  # fmt: skip
+        read = identity(given)
+        assert public_line(load_identity(read, "UPTUI_IDENTITY", tmp_path / "b")) == public_line(
+            key
+        )
+
+
+@pytest.mark.parametrize("cut", [slice(0, -7), slice(3, None), slice(0, 60)])
+def test_what_may_be_a_key_is_never_repeated(tmp_path: Path, cut: slice) -> None:
+    key = load_identity(None, "", tmp_path / "a").export_private_key("openssh")
+    for whole in (base64.b64encode(key).decode(), key.decode(), key.hex()):
+        given = whole[cut]
+        said: list[str] = []
+
+        def load(text: str) -> None:
+            load_identity(identity(text), "UPTUI_IDENTITY", tmp_path / "b")
+
+        def further(text: str) -> None:
+            load_host_keys([path(text)], "UPTUI_HOST_KEYS")
+
+        def list_keys(text: str) -> None:
+            check_readable([key_source(text)], "UPTUI_AUTHORIZED_KEYS")
+
+        for take in (load, further, list_keys):
+            try:
+                take(given)
+            except (UptuiError, ValueError) as error:
+                said.append(str(error))
+        assert said
+        parts = {whole[at : at + 12] for at in range(40, len(whole) - 12)}
+        assert not [part for part in parts for text in said if part in text]
 
 
 def test_bad_identities_are_refused_without_repeating_them(tmp_path: Path) -> None:

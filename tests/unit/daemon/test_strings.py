@@ -6,7 +6,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from uptui.core.strings import FORMATS, Target, strings
+from uptui.core.connect_strings import FORMATS, Target, strings
 from uptui.protocol.host_api import JumpWay, PlainWay, PortWay, Ways
 
 TARGET = Target("demo-box", "demo-box", "/home/me/my work", ("ssh-ed25519 AAAA", "ssh-rsa BBBB"))
@@ -21,6 +21,18 @@ def of(**ways: object) -> dict[str, str]:
 
 def test_all_formats_in_order_with_all_ways() -> None:
     assert tuple(of(port=PORT, jump=JUMP, plain=PLAIN)) == FORMATS
+
+
+def test_by_jump_only_the_user_name_has_the_secret() -> None:
+    said = JumpWay(host="relay.example", port=2222, user="jump", target="inv-p", login="inv-p-s")
+    found = of(jump=said)
+    assert found["ssh"] == "ssh -J jump@relay.example:2222 inv-p-s@inv-p"
+    assert found["scp"] == "scp -J jump@relay.example:2222 FILE inv-p-s@inv-p:"
+    assert "    HostName inv-p\n" in found["ssh_config"]
+    assert "    User inv-p-s\n" in found["ssh_config"]
+    assert found["known_hosts"].startswith("inv-p ssh-ed25519")
+    everywhere = " ".join(found.values())
+    assert everywhere.count("inv-p-s") == everywhere.count("inv-p-s@inv-p") + 1
 
 
 def test_nothing_without_a_way() -> None:

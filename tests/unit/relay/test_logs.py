@@ -4,12 +4,17 @@ import json
 
 import pytest
 
-from uptui.protocol.names import new_token
+from uptui.protocol.names import new_invite, new_secret, new_token, with_secret
 from uptui.relay import logs
 
 
 def _fail(text: str) -> None:
     raise RuntimeError(text)
+
+
+def test_of_a_secret_nothing_is_in_a_line() -> None:
+    invite, secret = new_invite(), new_secret()
+    assert logs.mask_secrets(f"for {with_secret(invite, secret)}.") == f"for {invite}-…."
 
 
 def test_a_traceback_is_in_the_line_and_masked(caplog: pytest.LogCaptureFixture) -> None:

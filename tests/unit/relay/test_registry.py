@@ -4,8 +4,8 @@ import pytest
 
 from uptui.protocol.control import MAX_ROUTES, Publish, Refusal, Route
 from uptui.protocol.names import Fingerprint, RouteName, new_invite, new_token
-from uptui.relay.identity import Identity
-from uptui.relay.registry import BusyError, Host, Registry, shape_refusals
+from uptui.relay.accounts.route_policy import Identity
+from uptui.relay.tunnel.registry import BusyError, ConnectedHost, Registry, shape_refusals
 
 ALICE = Identity(Fingerprint("SHA256:alice"), "ssh-ed25519 A")
 BOB = Identity(Fingerprint("SHA256:bob"), "ssh-ed25519 B")
@@ -13,10 +13,12 @@ TOKEN, OTHER, INVITE, ALIAS = new_token(), new_token(), new_invite(), RouteName(
 
 
 def registry(*, hosts: int = 10, dials: int = 10, per_host: int = 10) -> Registry:
-    return Registry(max_hosts=hosts, max_dials=dials, max_dials_per_host=per_host)
+    return Registry(
+        max_hosts=hosts, max_dials=dials, max_dials_per_host=per_host, max_dials_per_source=1000
+    )
 
 
-def joined(table: Registry, identity: Identity = ALICE) -> Host:
+def joined(table: Registry, identity: Identity = ALICE) -> ConnectedHost:
     host = table.add_host(identity, "192.0.2.1", 0.0)
     assert host is not None
     return host
@@ -134,9 +136,23 @@ def test_a_closed_route_is_gone_for_its_host_too() -> None:
     table = registry()
     host = joined(table)
     table.publish(host, wish(TOKEN), [])
-    table.close_route(TOKEN)
+    table.withdraw(host, TOKEN)
     assert table.serving(TOKEN) is None
     assert not host.routes
+
+
+def test_the_owner_of_an_alias_takes_it_from_a_former_one_who_cannot_close_it_then() -> None:
+    table = registry()
+    former, owner = joined(table), joined(table, BOB)
+    claim = Publish(
+        revision=1, instance="i", routes=[Route(name=ALIAS, kind="alias")], host_keys=["k"]
+    )
+    table.publish(former, claim, [])
+    change = table.publish(owner, claim, [])
+    assert change.displaced == ((former, ALIAS),)
+    assert not change.refused
+    table.withdraw(former, ALIAS)
+    assert table.serving(ALIAS) is owner
 
 
 def test_names_of_the_wrong_shape_and_too_many_are_refused() -> None:

@@ -4,8 +4,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from uptui.protocol.names import alias_problem
-from uptui.relay import aliases
-from uptui.relay.aliases import AliasRecord, Claimant, candidates, claim_refusal, host_key_refusal
+from uptui.relay.accounts import alias_rules
+from uptui.relay.accounts.alias_rules import (
+    AliasRecord,
+    Claimant,
+    candidates,
+    claim_refusal,
+    host_key_refusal,
+)
 
 TTL = 100.0
 RECORD = AliasRecord("demo-box", "SHA256:me", "ssh-ed25519 AAAA", 0.0, 50.0, 20017)
@@ -42,13 +48,13 @@ def test_a_pinned_key_must_be_among_those_offered_or_rotated() -> None:
 
 
 def test_ed25519_is_pinned_first() -> None:
-    assert aliases.key_to_pin(["ssh-rsa A", "ssh-ed25519 B"]) == "ssh-ed25519 B"
-    assert aliases.key_to_pin(["ssh-rsa A"]) == "ssh-rsa A"
-    assert aliases.key_to_pin([]) is None
+    assert alias_rules.key_to_pin(["ssh-rsa A", "ssh-ed25519 B"]) == "ssh-ed25519 B"
+    assert alias_rules.key_to_pin(["ssh-rsa A"]) == "ssh-rsa A"
+    assert alias_rules.key_to_pin([]) is None
 
 
 def test_known_hosts_lines_match_how_clients_look_them_up() -> None:
-    lines = aliases.known_hosts("demo-box", "ssh-ed25519 K", 20017, "r.example", ["key R"], 22)
+    lines = alias_rules.known_hosts("demo-box", "ssh-ed25519 K", 20017, "r.example", ["key R"], 22)
     assert lines == [
         "[r.example]:20017 ssh-ed25519 K",
         "demo-box ssh-ed25519 K",

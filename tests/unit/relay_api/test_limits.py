@@ -2,7 +2,7 @@
 
 import pytest
 
-from uptui.relay.limits import FairShare
+from uptui.relay.tunnel.fair_share import FairShare
 
 RATE = 1_000_000.0
 CHUNK = 16_384
@@ -45,6 +45,31 @@ def test_a_stream_that_left_or_idles_leaves_its_part() -> None:
 def test_small_writes_do_not_wait() -> None:
     share = FairShare(RATE)
     assert [share.wait_after("a", 100, now / 100) for now in range(50)] == [0.0] * 50
+
+
+class Counted:
+    """A stream that counts how often somebody looks it up."""
+
+    looks = 0
+
+    def __hash__(self) -> int:
+        Counted.looks += 1
+        return id(self)
+
+
+def test_a_chunk_costs_the_same_however_many_streams_there_are() -> None:
+    """5,000 streams for 20 s of their time: some go on, some come and go, some fall silent."""
+    share = FairShare(RATE)
+    streams = [Counted() for _ in range(5000)]
+    for turn in range(20):
+        for stream in streams[turn * 100 :]:
+            share.wait_after(stream, 10, turn + 0.5)
+        for stream in streams[turn * 100 : turn * 100 + 50]:
+            share.leave(stream)
+    chunks = sum(5000 - turn * 100 for turn in range(20))
+    assert Counted.looks < 4 * chunks
+    share.wait_after(streams[-1], 10, 100.0)
+    assert share.part == RATE
 
 
 def test_a_rate_must_be_positive() -> None:

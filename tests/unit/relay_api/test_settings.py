@@ -8,7 +8,7 @@ from uptui.cli.relay import relay_settings
 from uptui.config import load
 from uptui.errors import ConfigError
 from uptui.relay.server import Relay
-from uptui.relay.settings import Address, RelaySettings, Tls
+from uptui.relay.settings import RelaySettings, SocketAddress, Tls
 
 CERTIFICATE = Path("cert.pem")
 
@@ -28,7 +28,7 @@ def test_the_url_that_hosts_join_by(
     host: str, tls: Tls | None, websocket_only: bool, port: int, url: str
 ) -> None:
     settings = RelaySettings(
-        Path("state"), host, http=Address("", 0), tls=tls, websocket_only=websocket_only
+        Path("state"), host, http=SocketAddress("", 0), tls=tls, websocket_only=websocket_only
     )
     assert settings.join_url(port) == url
 

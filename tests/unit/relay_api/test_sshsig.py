@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from uptui.errors import ProtocolError
 from uptui.protocol import sshsig
-from uptui.relay.keys import PublicKey
+from uptui.relay.accounts.keys import PublicKey
 
 NAMESPACE = "test@uptui"
 MESSAGE = "a nonce of the relay"

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from uptui.errors import StateError
-from uptui.relay.tls import CERTIFICATE_FILE, self_made
+from uptui.relay.ingress.self_signed import CERTIFICATE_FILE, self_made
 
 
 @pytest.mark.parametrize("host", ["192.0.2.7", "2001:db8::1", "relay.example"])

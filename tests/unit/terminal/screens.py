@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-from uptui.host.terminal.emulator import Cell, Emulator, Page, Pen
-from uptui.host.terminal.style import sgr
+from uptui.host.terminals.emulator import Cell, Emulator, Page, Pen
+from uptui.host.terminals.style import sgr
 
 MODES = (1, 5, 6, 7, 9, 25, 45, 66, 69, 1000, 1002, 1003, 1004, 1005, 1006, 1015, 2004)
 

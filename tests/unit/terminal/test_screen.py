@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.unit.terminal.screens import state
-from uptui.host.terminal.emulator import Emulator
-from uptui.host.terminal.screen import redraw
+from uptui.host.terminals.emulator import Emulator
+from uptui.host.terminals.screen import redraw
 
 CASES = {
     "plain": b"hello\r\nworld",
@@ -39,7 +39,7 @@ CASES = {
 def copy_of(first: Emulator) -> Emulator:
     second = Emulator(first.columns, first.rows)
     second.feed(b"\x1b[?1049h\x1b[3;4r\x1b[1;31mleft by an earlier program\x1b[?1000;6;2004h\x1b(0")
-    second.feed(redraw(first))
+    second.feed(redraw(first) + first.unfinished)
     return second
 
 

@@ -1,83 +1,12 @@
 """Output is cut between sequences only, and what is skimmed keeps its lasting effects."""
 
-import itertools
-
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from uptui.core.terminal_input import shift_mouse, without_replies
 from uptui.core.terminal_ring import Ring
 from uptui.core.terminal_size import Area, Window, choose, follow
-from uptui.core.terminal_stream import MAX_HELD, StreamFilter, skim, without_questions
-
-OUTPUT = (
-    "plain \x1b[1;31mred\x1b[0m \x1b]0;title\x07 \x1b]8;;http://x\x1b\\link\x1b]8;;\x1b\\"
-    " 漢字 é 🎉 "
-    "\x1b(0qq\x1b(B\x1bPq#0\x1b\\\x1b[?2004h\x1b7\x1b8 end"
-).encode()
-
-
-@given(st.lists(st.integers(0, len(OUTPUT)), max_size=12))
-def test_any_cuts_pass_everything_in_whole_sequences(cuts: list[int]) -> None:
-    stream = StreamFilter()
-    edges = [0, *sorted(cuts), len(OUTPUT)]
-    pieces = [stream.feed(OUTPUT[a:b]) for a, b in itertools.pairwise(edges)]
-    assert b"".join(pieces) + stream.flush() == OUTPUT
-    for piece in pieces:
-        piece.decode()  # no character is cut
-        alone = StreamFilter()
-        assert alone.feed(piece) == piece
-        assert alone.between_sequences
-
-
-def test_long_strings_pass_in_pieces() -> None:
-    stream = StreamFilter()
-    start = b"\x1bPq" + b"x" * (2 * MAX_HELD)
-    assert stream.feed(start) == start
-    assert not stream.between_sequences
-    assert stream.feed(b"more") == b"more"
-    assert stream.feed(b"end\x1b\\text") == b"end\x1b\\text"
-    assert stream.between_sequences
-
-
-@pytest.mark.parametrize(
-    "question",
-    [
-        b"\x1b[c",
-        b"\x1b[>c",
-        b"\x1b[6n",
-        b"\x1b[?6n",
-        b"\x1b[?2026$p",
-        b"\x1b[>q",
-        b"\x1b[?u",
-        b"\x1b[18t",
-        b"\x1bP+q544e\x1b\\",
-        b"\x1bP$qm\x1b\\",
-        b"\x1b]11;?\x07",
-        b"\x1b]4;5;?\x1b\\",
-        b"\x1b]52;c;?\x07",
-        b"\x05",
-    ],
-)
-def test_questions_are_taken_out(question: bytes) -> None:
-    assert without_questions(b"a" + question + b"b") == b"ab"
-
-
-@pytest.mark.parametrize(
-    "output",
-    [
-        b"\x1b[>4;2m",
-        b"\x1b[2 q",
-        b"\x1b[!p",
-        b"\x1b]11;#fff\x07",
-        b"\x1b[22;0t",
-        b"\x1b[31m",
-        b"c n x",
-    ],
-)
-def test_other_sequences_stay(output: bytes) -> None:
-    assert without_questions(output) == output
+from uptui.core.terminal_stream import cut_from, skim
 
 
 def test_skimming_keeps_modes_title_and_last_colours() -> None:
@@ -87,6 +16,13 @@ def test_skimming_keeps_modes_title_and_last_colours() -> None:
     assert kept.endswith(b"\x1b[32m")
     assert len(kept) < 300
     assert b"word" not in kept
+
+
+def test_output_is_cut_between_sequences_and_characters() -> None:
+    data = "漢漢\x1b]8;;http://x\x1b\\y\nz".encode()
+    assert data[cut_from(data, 1) :].startswith(b"\x1b]8")
+    assert data[cut_from(data, 8) :] == b"\nz"
+    assert cut_from(data, len(data)) == len(data)
 
 
 def test_ring_is_bounded_and_keeps_modes() -> None:

@@ -5,14 +5,15 @@ from typing import Annotated
 from fastapi import APIRouter, Body, Path, Query, Response
 
 from uptui.protocol.relay_api import PREFIX
+from uptui.relay.accounts.quotas import Quotas
+from uptui.relay.accounts.tokens import digest, new_token
 from uptui.relay.api import examples, models
-from uptui.relay.api.access import Administrator, Reader, Relay
+from uptui.relay.api.access import Authorised, Relay
 from uptui.relay.api.models import Account, Block, IssuedToken, Session, Token
+from uptui.relay.api.permissions import Caller
 from uptui.relay.api.problems import ProblemError
 from uptui.relay.live import LiveHost
-from uptui.relay.quotas import Quotas
-from uptui.relay.secrets import digest, new_token
-from uptui.relay.services import Services
+from uptui.relay.services import RelayServices
 from uptui.relay.store import accounts, hosts, usage
 from uptui.relay.store.accounts import AccountRecord, TokenRecord
 
@@ -30,11 +31,16 @@ TokenPath = Annotated[
 
 @router.get("/sessions", summary="Hosts connected now")
 async def sessions(
-    relay: Relay, _caller: Reader, after: After = "", limit: Limit = 50
+    relay: Relay, caller: Authorised, after: After = "", limit: Limit = 50
 ) -> models.SessionPage:
-    """List connected hosts by session id; tokens and invites are never shown."""
+    """List connected hosts by session id, to a token of an account only those of the account;
+    tokens and invites are never shown."""
     found = sorted(
-        (host for host in relay.live.live_hosts() if host.session_id > after),
+        (
+            host
+            for host in relay.live.live_hosts()
+            if host.session_id > after and caller.sees(_owner(host))
+        ),
         key=lambda host: host.session_id,
     )
     items = [_session(host) for host in found[:limit]]
@@ -44,7 +50,7 @@ async def sessions(
 @router.delete("/sessions/{session_id}", status_code=204, summary="Disconnect a host")
 async def disconnect(
     relay: Relay,
-    _caller: Administrator,
+    _caller: Authorised,
     session_id: Annotated[str, Path(max_length=64)],
     message: Annotated[str, Query(max_length=200)] = "",
 ) -> Response:
@@ -55,7 +61,7 @@ async def disconnect(
 
 
 @router.put("/blocks", status_code=204, summary="Block an identity")
-async def block(relay: Relay, _caller: Administrator, wish: Block) -> Response:
+async def block(relay: Relay, _caller: Authorised, wish: Block) -> Response:
     """Shut an identity out at once, or let it in again."""
     async with relay.database.write() as connection:
         known = await hosts.block(connection, wish.fingerprint, wish.blocked)
@@ -70,11 +76,15 @@ async def block(relay: Relay, _caller: Administrator, wish: Block) -> Response:
 
 @router.get("/accounts", summary="All accounts")
 async def list_accounts(
-    relay: Relay, _caller: Reader, after: After = "", limit: Limit = 50
+    relay: Relay, caller: Authorised, after: After = "", limit: Limit = 50
 ) -> models.AccountPage:
-    """List accounts by name, with this month's use."""
+    """List accounts by name, with this month's use; to a token of an account only that one."""
     async with relay.database.read() as connection:
-        found = await accounts.page(connection, after, limit + 1)
+        if caller.sees_all:
+            found = await accounts.page(connection, after, limit + 1)
+        else:
+            own = await accounts.get(connection, _account_of(caller))
+            found = [own] if own is not None and own.name > after else []
     items = [await _account(relay, record) for record in found[:limit]]
     return models.AccountPage(items, items[-1].name if len(found) > limit else None)
 
@@ -82,7 +92,7 @@ async def list_accounts(
 @router.put("/accounts/{name}", summary="Create or change an account")
 async def put_account(
     relay: Relay,
-    _caller: Administrator,
+    _caller: Authorised,
     name: AccountPath,
     wish: Annotated[models.AccountSettings, Body(openapi_examples=examples.ACCOUNT)],
 ) -> Account:
@@ -104,7 +114,7 @@ async def put_account(
 
 
 @router.delete("/accounts/{name}", status_code=204, summary="Delete an account")
-async def delete_account(relay: Relay, _caller: Administrator, name: AccountPath) -> Response:
+async def delete_account(relay: Relay, _caller: Authorised, name: AccountPath) -> Response:
     """Delete an account with its tokens; its aliases stay reserved until they expire."""
     async with relay.database.write() as connection:
         known = await accounts.remove(connection, name)
@@ -117,12 +127,18 @@ async def delete_account(relay: Relay, _caller: Administrator, name: AccountPath
 @router.get("/tokens", summary="All API tokens")
 async def list_tokens(
     relay: Relay,
-    _caller: Reader,
+    caller: Authorised,
     account: Annotated[str | None, Query(max_length=63)] = None,
     after: After = "",
     limit: Limit = 50,
 ) -> models.TokenPage:
-    """List API tokens by id; their secrets are not known to anybody."""
+    """List API tokens by id, to a token of an account only those of the account; their secrets are
+    not known to anybody."""
+    if not caller.sees_all:
+        own = _account_of(caller)
+        if account not in {None, own}:
+            raise ProblemError(403, "this token sees only what belongs to its own account")
+        account = own
     async with relay.database.read() as connection:
         found = await accounts.token_page(connection, account, after, limit + 1)
     items = [_token(record, relay.clock()) for record in found[:limit]]
@@ -132,7 +148,7 @@ async def list_tokens(
 @router.put("/tokens/{token_id}", summary="Issue an API token")
 async def issue_token(
     relay: Relay,
-    _caller: Administrator,
+    _caller: Authorised,
     token_id: TokenPath,
     wish: Annotated[models.TokenWish, Body(openapi_examples=examples.TOKEN)],
 ) -> IssuedToken:
@@ -156,7 +172,7 @@ async def issue_token(
 
 
 @router.delete("/tokens/{token_id}", status_code=204, summary="Revoke an API token")
-async def revoke_token(relay: Relay, _caller: Administrator, token_id: TokenPath) -> Response:
+async def revoke_token(relay: Relay, _caller: Authorised, token_id: TokenPath) -> Response:
     """Make a token worthless with every login made by it, and disconnect the hosts it let in."""
     async with relay.database.write() as connection:
         if await accounts.token_by_id(connection, token_id) is None:
@@ -168,13 +184,22 @@ async def revoke_token(relay: Relay, _caller: Administrator, token_id: TokenPath
     return Response(status_code=204)
 
 
-async def _disconnect_account(relay: Services, name: str) -> None:
+def _owner(host: LiveHost) -> str:
+    return f"account:{host.account}" if host.account else host.fingerprint
+
+
+def _account_of(caller: Caller) -> str:
+    """The account of a caller that does not see everything, and so has one."""
+    return (caller.owner or "").removeprefix("account:")
+
+
+async def _disconnect_account(relay: RelayServices, name: str) -> None:
     for host in relay.live.live_hosts():
         if host.account == name:
             await relay.live.disconnect(host.session_id, "this account is closed")
 
 
-async def _account(relay: Services, record: AccountRecord) -> Account:
+async def _account(relay: RelayServices, record: AccountRecord) -> Account:
     quotas: Quotas = relay.names.settings.quotas.of(record)
     async with relay.database.read() as connection:
         month = usage.month_of(relay.clock())

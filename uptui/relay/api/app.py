@@ -8,8 +8,10 @@ from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 from uptui import __version__
 from uptui.protocol.relay_api import Problem
 from uptui.relay.api import admin, aliases, backup, operations, page, problems, public
+from uptui.relay.api.access import AccessGuard
 from uptui.relay.api.guard import ApiGuard
-from uptui.relay.services import Services
+from uptui.relay.api.rate_limit import Failures
+from uptui.relay.services import RelayServices
 
 DESCRIPTION = """\
 The HTTP API of a uptui relay. A host proves its identity with an SSH signature
@@ -19,8 +21,11 @@ Writes can be repeated without harm. 429 carries `Retry-After`.
 """
 
 
-def make_app(services: Services) -> FastAPI:
-    """The app of one relay; it holds no global state."""
+def make_app(services: RelayServices, failures: Failures | None = None) -> FastAPI:
+    """The app of one relay; it holds no global state.
+
+    `failures` is what the relay's other listeners count with; without it this app counts alone.
+    """
     app = FastAPI(
         title="uptui relay",
         version=__version__,
@@ -42,6 +47,7 @@ def make_app(services: Services) -> FastAPI:
     )
     for router in routers:
         app.include_router(router)
+    app.add_middleware(AccessGuard, services=services, failures=failures or Failures())
     app.add_middleware(ApiGuard, services=services)
     if services.settings.trusted_proxies:
         trusted = list(services.settings.trusted_proxies)

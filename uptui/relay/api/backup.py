@@ -7,8 +7,8 @@ from starlette.responses import StreamingResponse
 
 from uptui.errors import StateError
 from uptui.protocol.relay_api import PREFIX
-from uptui.relay.admintoken import ensure_admin_token
-from uptui.relay.api.access import Administrator, Relay
+from uptui.relay.accounts.admin_token import ensure_admin_token
+from uptui.relay.api.access import Authorised, Relay
 from uptui.relay.api.models import Restored
 from uptui.relay.api.problems import ProblemError
 from uptui.relay.store.dump import MAX_LINE, dump, restore
@@ -19,13 +19,13 @@ MEDIA_TYPE = "application/jsonl"
 
 
 @router.get("/backup", summary="Everything, as JSON lines", response_class=StreamingResponse)
-async def backup(relay: Relay, _caller: Administrator) -> StreamingResponse:
+async def backup(relay: Relay, _caller: Authorised) -> StreamingResponse:
     """Stream a consistent copy of the store; tokens are in it only as digests."""
     return StreamingResponse(dump(relay.database), media_type=MEDIA_TYPE)
 
 
 @router.post("/restore", summary="Replace everything by a backup")
-async def put_back(relay: Relay, _caller: Administrator, request: Request) -> Restored:
+async def put_back(relay: Relay, _caller: Authorised, request: Request) -> Restored:
     """Put a backup back: all of it, or nothing when it is damaged."""
     await relay.usage.flush()
     try:

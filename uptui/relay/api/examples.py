@@ -12,10 +12,12 @@ CHALLENGE_REQUEST: Final[dict[str, Example]] = {
 }
 CREDENTIAL_REQUEST: Final[dict[str, Example]] = {
     "login": Example(
-        summary="`ssh-keygen -Y sign -n uptui-identity@uptui` over the nonce",
+        summary="Signed in the namespace uptui-identity@uptui",
         value={
             "identity": _KEY,
             "nonce": "mS2Jt0nLZ5yV0cY1w4v7oA",
+            "origin": "https://relay.example:443",
+            "certificate": "f04bc5f4" * 8,
             "signature": "-----BEGIN SSH SIGNATURE-----\n...\n-----END SSH SIGNATURE-----\n",
             "join_token": None,
         },

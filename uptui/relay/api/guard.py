@@ -14,8 +14,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uptui.protocol.relay_api import PREFIX
 from uptui.relay import logs
 from uptui.relay.api.problems import problem
-from uptui.relay.ratelimit import RateSettings, RequestLimiter
-from uptui.relay.services import Services
+from uptui.relay.api.rate_limit import RateSettings, RequestLimiter
+from uptui.relay.services import RelayServices
 
 MAX_BODY: Final = 64 * 1024
 MAX_RESTORE_BODY: Final = 512 * 1024 * 1024
@@ -29,7 +29,7 @@ _log = logs.logger("uptui.relay.api")
 class ApiGuard:
     """ASGI middleware around the app; WebSockets pass through with a request id only."""
 
-    def __init__(self, app: ASGIApp, services: Services) -> None:
+    def __init__(self, app: ASGIApp, services: RelayServices) -> None:
         self._app = app
         self._services = services
         settings = services.settings

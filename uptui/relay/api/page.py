@@ -8,7 +8,7 @@ from starlette.responses import HTMLResponse
 
 from uptui.relay.api.access import Relay
 from uptui.relay.api.operations import status_of
-from uptui.relay.services import Services
+from uptui.relay.services import RelayServices
 
 router = APIRouter(include_in_schema=False)
 
@@ -47,7 +47,7 @@ async def status_page(relay: Relay) -> HTMLResponse:
     return HTMLResponse(_render(relay), headers=_HEADERS)
 
 
-def _render(relay: Services) -> str:
+def _render(relay: RelayServices) -> str:
     info = relay.info
     hosts = len(relay.live.live_hosts())
     ports = "none" if info.port_first is None else f"{info.port_first}-{info.port_last}"

@@ -8,13 +8,12 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
-from starlette.routing import compile_path
 from starlette.websockets import WebSocket
 
 from uptui.errors import ProtocolError, RelayRefusedError, StateError
 from uptui.protocol.relay_api import Problem
 from uptui.relay import logs
-from uptui.relay.namebook import NameRefusedError
+from uptui.relay.accounts.alias_service import NameRefusedError
 
 MEDIA_TYPE: Final = "application/problem+json"
 MAX_ECHO: Final = 200
@@ -24,6 +23,8 @@ _log = logs.logger("uptui.relay.api")
 
 _REFUSALS: Final = {
     "bad_signature": (401, "Proof of identity failed"),
+    "other_origin": (403, "Signed for another address"),
+    "other_certificate": (403, "Signed for another certificate"),
     "not_allowed": (403, "Not allowed"),
     "taken": (409, "Name taken"),
     "host_key_mismatch": (409, "Another host key is pinned"),
@@ -123,25 +124,9 @@ def _in_words(entry: Mapping[str, Any]) -> str:
     return f"{where}: {entry.get('msg', 'invalid')}"[:MAX_ECHO]
 
 
-async def _http(request: Request, error: Exception) -> JSONResponse:
+async def _http(_request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
-    headers = dict(error.headers or {})
-    if error.status_code == 405:
-        headers["Allow"] = ", ".join(_allowed(request))
-    return problem(error.status_code, str(error.detail), headers=headers)
-
-
-def _allowed(request: Request) -> list[str]:
-    """Every documented method of the path; the framework names only those of its first route."""
-    paths: dict[str, dict[str, Any]] = request.app.openapi()["paths"]
-    found: set[str] = set()
-    for template, methods in paths.items():
-        pattern, _format, _convertors = compile_path(template)
-        if pattern.fullmatch(request.url.path):
-            found.update(method.upper() for method in methods)
-    if "GET" in found or not found:
-        found |= {"GET", "HEAD"}
-    return sorted(found)
+    return problem(error.status_code, str(error.detail), headers=error.headers)
 
 
 async def _problem(_request: Request, error: Exception) -> JSONResponse:
@@ -173,6 +158,11 @@ async def _refused(_request: Request, error: Exception) -> JSONResponse:
 
 
 async def _state(_request: Request, error: Exception) -> JSONResponse:
+    return store_failed(error)
+
+
+def store_failed(error: Exception) -> JSONResponse:
+    """What a caller is told when the store fails; the reason goes to the log."""
     _log.error("store_failed", error=str(error))
     return problem(
         503,

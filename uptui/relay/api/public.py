@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Body, Path
+from fastapi import APIRouter, Body, Path, Request
 
 from uptui.protocol.names import MAX_ROUTE_LENGTH
 from uptui.protocol.relay_api import (
@@ -14,8 +14,12 @@ from uptui.protocol.relay_api import (
     CredentialRequest,
     RelayInfo,
 )
+from uptui.relay.accounts.login_origin import Meeting
 from uptui.relay.api import examples
 from uptui.relay.api.access import Relay
+
+PROXIED = "uptui_proxied"
+"""Set in a request's state where its connection comes from a trusted proxy."""
 
 router = APIRouter(prefix=PREFIX)
 
@@ -38,10 +42,17 @@ async def challenge(
 @router.post("/credentials", tags=["login"], summary="Exchange a signed nonce for a bearer token")
 async def credential(
     relay: Relay,
+    http: Request,
     request: Annotated[CredentialRequest, Body(openapi_examples=examples.CREDENTIAL_REQUEST)],
 ) -> Credential:
-    """Check an SSHSIG over the nonce's ASCII bytes, and whether the identity may host here."""
-    return await relay.authority.login(request)
+    """Check the signature over nonce, address and certificate, and whether the identity may host.
+
+    It is an SSHSIG over four texts, each behind its length in four bytes (big-endian): "log in to a
+    uptui relay", the nonce, the origin, and the 32 bytes of the certificate's SHA-256 (none with
+    plain http).
+    """
+    proxied = bool(http.scope.get("state", {}).get(PROXIED))
+    return await relay.authority.login(request, Meeting(http.scope.get("server"), proxied))
 
 
 @router.get("/names/{name}", tags=["aliases"], summary="Whether an alias can be claimed")

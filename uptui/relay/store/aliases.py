@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import Row, Select, delete, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from uptui.relay.aliases import AliasRecord
+from uptui.relay.accounts.alias_rules import AliasRecord
 from uptui.relay.store.tables import aliases, ports
 
 _joined = select(aliases, ports.c.port).select_from(

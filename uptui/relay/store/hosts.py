@@ -7,7 +7,7 @@ from sqlalchemy import delete, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from uptui.protocol.names import Fingerprint
-from uptui.relay.identity import Identity
+from uptui.relay.accounts.route_policy import Identity
 from uptui.relay.store.tables import credentials, identities, token_routes
 
 
@@ -122,6 +122,18 @@ async def bind_route(
         )
 
 
+async def touch_routes(
+    connection: AsyncConnection, fingerprints: Collection[str], now: float
+) -> None:
+    """Mark every token route of these identities as used."""
+    if fingerprints:
+        await connection.execute(
+            update(token_routes)
+            .where(token_routes.c.fingerprint.in_(list(fingerprints)))
+            .values(last_used_at=now)
+        )
+
+
 async def drop_routes(
     connection: AsyncConnection, fingerprint: str, keep: Collection[str]
 ) -> list[str]:
@@ -131,7 +143,8 @@ async def drop_routes(
         condition &= token_routes.c.digest.not_in(list(keep))
     rows = await connection.execute(select(token_routes.c.digest).where(condition))
     gone = list(rows.scalars())
-    await connection.execute(delete(token_routes).where(condition))
+    if gone:
+        await connection.execute(delete(token_routes).where(condition))
     return gone
 
 
@@ -140,5 +153,6 @@ async def drop_stale_routes(connection: AsyncConnection, unused_since: float) ->
     condition = token_routes.c.last_used_at <= unused_since
     rows = await connection.execute(select(token_routes.c.digest).where(condition))
     gone = list(rows.scalars())
-    await connection.execute(delete(token_routes).where(condition))
+    if gone:
+        await connection.execute(delete(token_routes).where(condition))
     return gone

@@ -8,7 +8,7 @@ from sqlalchemy import Connection, inspect, text
 from uptui.errors import StateError
 from uptui.relay.store.engine import Database
 
-HEAD: Final = "0001"
+HEAD: Final = "0002"
 """The newest revision in migrations/versions."""
 
 _SCRIPTS = Path(__file__).parent / "migrations"

@@ -99,6 +99,8 @@ ports = Table(
     Column("port", Integer, primary_key=True, autoincrement=False),
     Column("route", String(80), unique=True),
     Column("freed_at", Float),
+    Column("owner", String(80)),
+    Column("source", String(64)),
 )
 
 usage = Table(

@@ -1,0 +1,1 @@
+"""Attacks on the real programs, each beside an honest session that must notice nothing."""

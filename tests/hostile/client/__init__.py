@@ -1,0 +1,1 @@
+"""A client that attacks host, relay and other clients."""

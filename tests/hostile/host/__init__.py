@@ -1,0 +1,1 @@
+"""A host that attacks the relay and those who share it."""

@@ -1,0 +1,1 @@
+"""A local user who attacks the daemon of another."""

@@ -1,0 +1,1 @@
+"""A relay that attacks the hosts that use it."""

@@ -1,0 +1,1 @@
+"""The identity key, and the authorized keys with where they come from."""

@@ -1,1 +1,0 @@
-"""SFTP version 3 as OpenSSH's sftp-server speaks it, over an SSH channel."""

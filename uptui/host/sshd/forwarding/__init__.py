@@ -1,0 +1,1 @@
+"""Forwarded connections: TCP, Unix sockets, the agent, X11."""

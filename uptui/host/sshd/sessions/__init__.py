@@ -1,0 +1,1 @@
+"""Session channels: shells, commands, and what serves them."""

@@ -1,0 +1,1 @@
+"""What outlives the daemon: its state directory, the documents in it, the lock, the record."""

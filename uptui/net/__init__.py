@@ -1,0 +1,1 @@
+"""What host and relay share of connections: where they come from, and who may wait how long."""

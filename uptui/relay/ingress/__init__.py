@@ -1,0 +1,1 @@
+"""How connections come in: listeners, what they speak, their limits, their hand-over."""

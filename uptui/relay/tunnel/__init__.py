@@ -1,0 +1,1 @@
+"""Brings a client and a host's stream together and moves their bytes; knows no HTTP and no SSH."""

@@ -1,0 +1,1 @@
+"""What our processes ask of Python and the machine: loop, memory, signals, private files."""
