@@ -11,7 +11,8 @@ from contextlib import contextmanager
 
 from benchmarks.latency import master
 from benchmarks.measure import Row, interleaved, interleaved_many
-from benchmarks.rig import Rig, Target, free_port, wait_for_port
+from benchmarks.rig import Rig, Target, wait_for_port
+from tests.ports import free_port
 
 CHUNK = bytes(range(256)) * 1024
 CONNECTIONS = 20

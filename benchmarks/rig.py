@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tests.ports import free_port
+
 START_TIMEOUT = 30.0
 SSHD = shutil.which("sshd") or "/usr/sbin/sshd"
 
@@ -63,12 +65,6 @@ class Rig:
     def targets(self) -> list[Target]:
         """What is compared by default: sshd directly, and the relay's direct port."""
         return [self.sshd, self.ways["port"]]
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def wait_for_port(port: int) -> None:

@@ -25,7 +25,8 @@ import psutil
 from websockets.asyncio.client import ClientConnection, connect
 
 from benchmarks.measure import Row, cpu_seconds
-from benchmarks.rig import free_port, wait_for_port
+from benchmarks.rig import wait_for_port
+from tests.ports import free_port
 from uptui.protocol import control, stream
 from uptui.protocol.login import Origin, Statement
 from uptui.protocol.names import new_token

@@ -5,8 +5,9 @@ from collections.abc import Generator
 import pytest
 
 from tests.network.ides.conftest import new_machine
-from tests.network.ides.desk import Desk, desk_of, free_port, new_key
+from tests.network.ides.desk import Desk, desk_of, new_key
 from tests.network.sshd import Sshd
+from tests.ports import free_port
 
 LINES = {
     "forced": 'command="echo forced: $SSH_ORIGINAL_COMMAND"',

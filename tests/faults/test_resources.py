@@ -14,7 +14,7 @@ from tests.faults.figures import Figures, length
 from tests.faults.network import until
 from tests.network.disk import small_disk
 from tests.network.people.conftest import Crowd
-from tests.network.relay.test_restart import free_ports
+from tests.ports import free_range
 
 RETURN = 5.0
 """Seconds until a new client gets in after what had run out is there again."""
@@ -47,7 +47,7 @@ def apart(crowd: Crowd) -> tuple[Crowd, int, int]:
     relay = crowd.start(
         *("relay", "--http", "127.0.0.1:0", "--ssh", "127.0.0.1:0", "--json"),
         *("--state", str(crowd.folder / "relay"), "--public-host", "127.0.0.1"),
-        *("--ports", free_ports()),
+        *("--ports", free_range()),
         log="relay.log",
     )
     assert relay.stdout is not None

@@ -13,10 +13,10 @@ from pathlib import Path
 import psutil
 import pytest
 
-from benchmarks.rig import free_port
 from tests.faults.figures import Figures, length
 from tests.network.relay.process import RelayProcess
 from tests.network.relay.standin import StandIn
+from tests.ports import free_port
 from uptui.protocol.names import new_token
 from uptui.relay.settings import SocketAddress
 

@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
+from tests.ports import free_port
+
 PROGRAM: Final = shutil.which("sshd") or "/usr/sbin/sshd"
 USER: Final = getpass.getuser()
 PATIENCE: Final = 20.0
@@ -23,7 +25,7 @@ class Sshd:
         """`folder` is made where it is missing; `under` is a command, if any, that runs it."""
         folder.mkdir(parents=True, exist_ok=True)
         self.user = USER
-        self.port = _free_port()
+        self.port = free_port()
         self.authorized_keys = folder / "authorized_keys"
         self.log = folder / "sshd.log"
         self.key = folder / "sshd_client"
@@ -70,12 +72,6 @@ class Sshd:
         """End it and wait for that."""
         self._process.terminate()
         self._process.wait()
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def _listens(port: int) -> bool:

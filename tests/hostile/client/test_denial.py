@@ -17,7 +17,7 @@ import pytest
 from tests.hostile.honest import beside
 from tests.network.people.conftest import Crowd
 from tests.network.relay.standin import StandIn, new_key, route
-from tests.network.relay.test_restart import free_ports
+from tests.ports import free_range
 from uptui.host.sshd.settings import SshLimits
 from uptui.protocol import control
 from uptui.protocol.names import new_token
@@ -60,7 +60,7 @@ async def target(crowd: Crowd) -> Target:
     relay = crowd.start(
         *("relay", "--http", "127.0.0.1:0", "--ssh", "127.0.0.1:0", "--json"),
         *("--state", str(crowd.folder / "relay"), "--public-host", "127.0.0.1"),
-        *("--ports", free_ports()),
+        *("--ports", free_range()),
         log="relay.log",
     )
     assert relay.stdout is not None

@@ -2,7 +2,6 @@
 
 import http.server
 import json
-import socket
 import subprocess
 import threading
 import time
@@ -13,31 +12,12 @@ from typing import Any
 import pytest
 
 from tests.network.daemon.conftest import Machine, eventually
+from tests.ports import free_ports
 
 AWAY = 6.0
 """Seconds that the relay is away: long enough for waits that double to exceed BACK."""
 BACK = 5.0
 """Seconds after its return within which the strings work."""
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports that were free a moment ago, next to each other where a range is asked for."""
-    for _ in range(50):
-        with socket.socket() as first:
-            first.bind(("127.0.0.1", 0))
-            start = first.getsockname()[1]
-        taken = [socket.socket() for _ in range(count)]
-        try:
-            for offset, sock in enumerate(taken):
-                sock.bind(("127.0.0.1", start + offset))
-        except (OSError, OverflowError):
-            continue
-        else:
-            return list(range(start, start + count))
-        finally:
-            for sock in taken:
-                sock.close()
-    raise AssertionError("no free ports")
 
 
 class RelayProcess:

@@ -13,6 +13,7 @@ import asyncssh
 import pytest
 
 from tests.network.files.host import Running
+from tests.ports import free_port
 from uptui.core.roles import DEVELOPER, Capability
 
 DEADLINE = 60.0
@@ -25,12 +26,6 @@ async def until(condition: Callable[[], bool]) -> None:
     async with asyncio.timeout(DEADLINE):
         while not condition():
             await asyncio.sleep(0.01)
-
-
-def free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return sock.getsockname()[1]
 
 
 async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

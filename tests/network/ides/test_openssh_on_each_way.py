@@ -18,7 +18,8 @@ import pytest
 from tests.network.daemon.conftest import eventually
 from tests.network.display import SHOWN, x_server
 from tests.network.ides.conftest import Origin
-from tests.network.ides.desk import WAYS, Desk, fetch, free_port, listening
+from tests.network.ides.desk import WAYS, Desk, fetch, listening
+from tests.ports import free_port
 
 MIB = 1024 * 1024
 

@@ -10,8 +10,9 @@ import asyncssh
 import pytest
 
 from tests.network.ides.conftest import Origin
-from tests.network.ides.desk import WAYS, Desk, fetch, free_port
+from tests.network.ides.desk import WAYS, Desk, fetch
 from tests.network.sshd import USER, curl_links, sshd
+from tests.ports import free_port
 
 DATA = os.urandom(300_000)
 

@@ -11,8 +11,9 @@ import pytest
 
 from tests.network.daemon.conftest import eventually
 from tests.network.ides.conftest import Origin
-from tests.network.ides.desk import WAYS, Desk, alive, fetch, free_port
+from tests.network.ides.desk import WAYS, Desk, alive, fetch
 from tests.network.ides.vscode import Install, Window, server_archive
+from tests.ports import free_port
 
 
 @pytest.fixture

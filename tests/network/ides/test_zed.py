@@ -14,8 +14,9 @@ import pytest
 
 from tests.network.daemon.conftest import Machine, eventually
 from tests.network.ides.conftest import Origin
-from tests.network.ides.desk import WAYS, Desk, alive, desk_of, fetch, free_port
+from tests.network.ides.desk import WAYS, Desk, alive, desk_of, fetch
 from tests.network.ides.vscode import REMOTE
+from tests.ports import free_port
 
 BINARY = ".zed_server/zed-remote-server-stable-1.2.3"
 HEARTBEAT = 5.0

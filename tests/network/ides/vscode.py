@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from secrets import token_hex
 
-from tests.network.ides.desk import Desk, Lines, fetch, free_port, pairs
+from tests.network.ides.desk import Desk, Lines, fetch, pairs
+from tests.ports import free_port
 
 REMOTE = Path(__file__).parent / "remote"
 CONNECT_TIMEOUT = 15

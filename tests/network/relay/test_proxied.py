@@ -1,7 +1,6 @@
 """PROXY headers: believed from trusted addresses only, on every port; with a real haproxy too."""
 
 import asyncio
-import shutil
 import socket
 import struct
 from collections.abc import AsyncIterator
@@ -11,9 +10,11 @@ from pathlib import Path
 import httpx
 import pytest
 
+from tests.network.relay.haproxy import haproxy
 from tests.network.relay.process import RelayProcess
 from tests.network.relay.sshhost import Ssh, run, serve_ssh
 from tests.network.relay.standin import DEADLINE, StandIn
+from tests.ports import free_port
 from uptui.errors import ConfigError
 from uptui.protocol.names import new_token
 from uptui.relay.ingress.proxy_header import V2
@@ -180,14 +181,7 @@ listen http
 """
 
 
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return int(probe.getsockname()[1])
-
-
 async def test_with_a_real_haproxy_in_front(tmp_path: Path) -> None:
-    haproxy = shutil.which("haproxy", path="/usr/sbin:/usr/bin")
-    assert haproxy is not None, "these tests need Debian's package haproxy"
     process = RelayProcess(tmp_path / "r", "log")
     first = free_port()
     near = {name: free_port() for name in ("near_direct", "near_ssh", "near_http")}
@@ -196,18 +190,11 @@ async def test_with_a_real_haproxy_in_front(tmp_path: Path) -> None:
         *("--trusted-proxies", "127.0.0.1", "--origin", f"http://127.0.0.1:{near['near_http']}"),
     )
     assert addresses.ssh is not None
-    config = tmp_path / "haproxy.cfg"
-    config.write_text(
-        HAPROXY.format(**near, direct=first, ssh=addresses.ssh.port, http=addresses.http.port)
-    )
-    front = await asyncio.create_subprocess_exec(
-        *(haproxy, "-db", "-f", str(config)), stderr=asyncio.subprocess.DEVNULL
-    )
+    behind = {"direct": first, "ssh": addresses.ssh.port, "http": addresses.http.port}
     try:
-        await _through(near, addresses.http, tmp_path)
+        async with haproxy(tmp_path, HAPROXY.format(**near, **behind)):
+            await _through(near, addresses.http, tmp_path)
     finally:
-        front.terminate()
-        await front.wait()
         await process.kill()
 
 

@@ -1,11 +1,8 @@
 """Restarts: SIGTERM drains and says why, SIGHUP reloads, a successor takes over without a gap."""
 
 import asyncio
-import contextlib
 import json
-import os
 import signal
-import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -15,23 +12,11 @@ import pytest
 from tests.network.relay.process import RelayProcess
 from tests.network.relay.sshhost import Ssh, run, serve_ssh
 from tests.network.relay.standin import DEADLINE, StandIn, eventually, new_key, route
+from tests.ports import free_range
 from uptui.protocol.names import RouteName, new_token
 from uptui.relay.settings import RelayAddresses, SocketAddress
 
 WAYS = ("port", "jump", "plain")
-
-
-def free_ports() -> str:
-    """A range of ten direct ports that nobody listens on."""
-    for first in range(20000 + os.getpid() % 1000 * 10, 32000, 10):
-        with contextlib.ExitStack() as stack:
-            try:
-                for port in range(first, first + 10):
-                    stack.enter_context(socket.create_server(("127.0.0.1", port)))
-            except OSError:
-                continue
-            return f"{first}-{first + 9}"
-    raise AssertionError("no free ports")
 
 
 @pytest.fixture
@@ -73,7 +58,7 @@ async def test_sigterm_refuses_with_a_reason_and_lets_sessions_end(
     relays: list[RelayProcess], tmp_path: Path
 ) -> None:
     relay = relays[0]
-    flags = ("--http", "127.0.0.1:0", "--ssh", "127.0.0.1:0", "--ports", free_ports())
+    flags = ("--http", "127.0.0.1:0", "--ssh", "127.0.0.1:0", "--ports", free_range())
     addresses = await relay.start(*flags, "--drain-timeout", "60s")
     name = new_token()
     async with StandIn(addresses.http) as host:
@@ -102,7 +87,7 @@ async def test_drain_timeout_ends_what_does_not_end_by_itself(
     relays: list[RelayProcess], tmp_path: Path
 ) -> None:
     relay = relays[0]
-    flags = ("--http", "127.0.0.1:0", "--ssh", "127.0.0.1:0", "--ports", free_ports())
+    flags = ("--http", "127.0.0.1:0", "--ssh", "127.0.0.1:0", "--ports", free_range())
     addresses = await relay.start(*flags, "--drain-timeout", "1s")
     async with StandIn(addresses.http) as host:
         serve_ssh(host)
@@ -123,7 +108,7 @@ async def test_a_relay_of_a_user_without_a_name_serves_each_way(tmp_path: Path) 
         *("unshare", "--user", "--map-user=12345", "--map-group=12345"),
     )
     relay = RelayProcess(tmp_path / "r", "log", nameless)
-    flags = ("--http", "127.0.0.1:0", "--ssh", "127.0.0.1:0", "--ports", free_ports())
+    flags = ("--http", "127.0.0.1:0", "--ssh", "127.0.0.1:0", "--ports", free_range())
     try:
         addresses = await relay.start(*flags)
         async with StandIn(addresses.http) as host:
@@ -153,7 +138,7 @@ async def test_a_successor_serves_new_clients_while_the_old_sessions_live(
     relays: list[RelayProcess], tmp_path: Path
 ) -> None:
     old, new = relays
-    ports = free_ports()
+    ports = free_range()
     addresses = await old.start(
         *("--http", "127.0.0.1:0", "--ssh", "127.0.0.1:0", "--ports", ports), "--takeover"
     )
@@ -196,7 +181,7 @@ async def test_an_old_relay_goes_on_when_its_successor_fails(
     relays: list[RelayProcess], tmp_path: Path
 ) -> None:
     old, new = relays
-    ports = free_ports()
+    ports = free_range()
     addresses = await old.start(
         *("--http", "127.0.0.1:0", "--ssh", "127.0.0.1:0", "--ports", ports), "--takeover"
     )

@@ -8,13 +8,13 @@ import subprocess
 from collections.abc import AsyncGenerator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
+from tests.network.relay.haproxy import haproxy
 from tests.network.relay.process import RelayProcess
 from tests.network.relay.standin import DEADLINE, new_key
-from tests.network.relay.test_proxied import free_port
+from tests.ports import free_port
 from tests.unit.relay_api.test_whereabouts import certificate
 from uptui.errors import RelayRefusedError, RelayUnreachableError
 from uptui.host.relay_link.endpoint import RelayEndpoint, endpoint_of
@@ -155,22 +155,6 @@ listen unnamed
 """
 
 
-@contextlib.asynccontextmanager
-async def haproxy(folder: Path, **values: Any) -> AsyncGenerator[None]:
-    program = shutil.which("haproxy", path="/usr/sbin:/usr/bin")
-    assert program is not None, "these tests need Debian's package haproxy"
-    config = folder / "haproxy.cfg"
-    config.write_text(HAPROXY.format(**values, proxy=PROXY))
-    front = await asyncio.create_subprocess_exec(
-        *(program, "-db", "-f", str(config)), stderr=asyncio.subprocess.DEVNULL
-    )
-    try:
-        yield
-    finally:
-        front.terminate()
-        await front.wait()
-
-
 async def test_haproxy_in_front_in_its_usual_shapes(tmp_path: Path) -> None:
     """TLS passed on with PROXY headers, TLS ended there, and what a missing --origin looks like."""
     ways = ("passed_v1", "passed_v2", "ended", "opened", "unnamed")
@@ -190,7 +174,10 @@ async def test_haproxy_in_front_in_its_usual_shapes(tmp_path: Path) -> None:
             *("--self-signed", *trusted, *origins("passed_v1", "passed_v2", "opened")),
         ) as (_, secure),
         relay(tmp_path / "bare", "--websocket-only", *trusted, *origins("ended")) as (_, bare),
-        haproxy(tmp_path, **near, secure=secure, bare=bare, pem=pem),
+        haproxy(
+            tmp_path,
+            HAPROXY.format(**near, secure=secure, bare=bare, pem=pem, proxy=PROXY),
+        ),
     ):
 
         async def login(way: str) -> str:

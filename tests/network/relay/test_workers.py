@@ -14,7 +14,7 @@ import pytest
 
 from tests.network.relay.process import RelayProcess
 from tests.network.relay.standin import DEADLINE, StandIn, eventually
-from tests.network.relay.test_restart import free_ports
+from tests.ports import free_range
 from uptui.protocol.names import new_token
 from uptui.relay.accounts import allowance
 from uptui.relay.accounts.admin_token import read_admin_token
@@ -82,7 +82,7 @@ async def process(tmp_path: Path) -> AsyncIterator[RelayProcess]:
 
 
 async def test_a_relay_whose_worker_fails_ends_to_be_restarted(process: RelayProcess) -> None:
-    flags = *NOWHERE, "--ports", free_ports(), "--drain-timeout", "60s"
+    flags = *NOWHERE, "--ports", free_range(), "--drain-timeout", "60s"
     http = (await process.start(*flags)).http
     state = process.folder / "state"
     token = await account_of(http, state)

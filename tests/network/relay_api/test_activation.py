@@ -3,20 +3,14 @@
 import asyncio
 import os
 import shutil
-import socket
 import sys
 from pathlib import Path
 
 import httpx
 import pytest
 
+from tests.ports import free_port
 from uptui.relay.ingress.systemd_sockets import inherited
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port: int = probe.getsockname()[1]
-        return port
 
 
 async def test_the_relay_serves_on_the_sockets_it_is_given(tmp_path: Path) -> None:
