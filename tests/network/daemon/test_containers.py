@@ -22,6 +22,12 @@ def test_a_user_without_name_and_home_hosts_on_each_way(machine: Machine) -> Non
     for way in WAYS:
         done = machine.ssh(ready["strings"][way], "id -u; echo $HOME $LOGNAME")
         assert (done.returncode, done.stdout) == (0, "12345\n/ 12345\n"), (way, done.stderr)
+    # The scp that is installed would say "unknown user 12345".
+    string = ready["strings"]["ssh-port"].replace("ssh", "scp -O", 1).replace("-p", "-P")
+    *scp, at = machine.ssh_argv(string)
+    source, target = f"{at}:{machine.folder}/key.pu?", machine.folder / "copied"
+    subprocess.run([*scp, source, target], check=True, timeout=40)
+    assert (machine.folder / "copied").read_text() == (machine.folder / "key.pub").read_text()
 
 
 def test_nearly_everything_works_without_proc_and_dev(machine: Machine) -> None:

@@ -2,15 +2,19 @@
 
 import asyncio
 import os
+import shutil
 import stat
+import tempfile
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from tests.network.files.host import Running
+from tests.network.sshd import USER, sshd
 from uptui.core.roles import DEVELOPER, Capability
-from uptui.host.sshd.files import scp
+from uptui.host.sshd.files.scp_command import ScpCommand, command_of
+from uptui.host.sshd.files.shell_words import braces, text
 
 MOVER = replace(
     DEVELOPER, name="mover", capabilities=frozenset({Capability.READ, Capability.WRITE})
@@ -69,11 +73,113 @@ async def test_other_commands_stay_refused(mover: Running) -> None:
     assert not (mover.directory / "t").exists()
 
 
+def asked_of(command: str) -> tuple[ScpCommand, list[str]] | None:
+    asked = command_of(command, {"HOME": "/h o"}.get)
+    return None if asked is None else (asked, [text(word) for word in asked.words])
+
+
 def test_only_the_remote_end_is_recognised() -> None:
-    assert scp.command_of("scp -p -t -- 'a b'") == scp.ScpCommand(True, b"a b", preserve=True)
-    assert scp.command_of("scp -r -f dir") == scp.ScpCommand(False, b"dir", recursive=True)
-    for command in ("scp a b", "scp -t", "scp -t x; id", "scp -tf x", "scpx -t x", "scp -t 'x"):
-        assert scp.command_of(command) is None, command
+    for command, sink, words in (
+        ("scp -p -t -- 'a b'", True, ["a b"]),
+        ("scp -r -f dir", False, ["dir"]),
+        ('scp -f "$HOME/a" $HOME\\$HOME ${HOME} $X', False, ["/h o/a", "/h o$HOME", "/h o", "$X"]),
+    ):
+        found = asked_of(command)
+        assert found is not None, command
+        assert (found[0].sink, found[1]) == (sink, words)
+    for command in (
+        "scp a b", "scp -t", "scp -t x; id", "scp -tf x", "scpx -t x", "scp -t 'x", "scp -f `id`",
+        "scp -f $(id)", 'scp -f "$(id)"', "scp -f x | id", "scp -f x > y", "scp -f x & id",
+        "scp -f x\nid", "scp -f x\\",
+    ):  # fmt: skip
+        assert asked_of(command) is None, command
+
+
+def test_braces_are_bounded() -> None:
+    for command in ("scp -f " + "{a,b}" * 40, "scp -f " + "{1..999}" * 9):
+        found = asked_of(command)
+        assert found is not None
+        with pytest.raises(OSError, match="Argument list too long"):
+            braces(found[0].words[0])
+    found = asked_of("scp -f " + "{" * 30_000)
+    assert found is not None
+    assert len(braces(found[0].words[0])) == 1
+
+
+WORDS = (
+    "*", ".h*", "?", "[ab]", "[!a]", "'*'", "\\*", "{a,b}", "{a,.hidden,none}", "{1..3}", "d*/f*",
+    "*/f{1,2}", "none*", "d*/", "a?c", "'d e'/*", "{b,a}{,x}", "lin*/f1",
+)  # fmt: skip
+"""After a directory; with a shell's scp, each gives files, or the same complaint."""
+
+
+async def test_words_in_a_source_mean_what_a_shell_makes_of_them(mover: Running) -> None:
+    """The reference is the user's login shell under sshd, which is bash here."""
+    d = mover.directory
+    for name in (*"ab123*", ".hidden", "abx", "d1/f1", "d1/f2", "d2/f3", "d e/g", "a c", "bx"):
+        (d / "src" / name).parent.mkdir(parents=True, exist_ok=True)
+        (d / "src" / name).write_text(name)
+    (d / "src/link").symlink_to("d1")
+    (d / "src/denied").mkdir(mode=0)
+    away = "../" * 20
+    sources = [f"{d}/src/{word}" for word in WORDS]
+    sources += [f"{home}/{away}{d}/src/[ab]" for home in ("~", "$HOME", '"${HOME}"', f"~{USER}")]
+    with sshd(d / "reference") as reference:
+        known = ["-oStrictHostKeyChecking=no", "-oUserKnownHostsFile=/dev/null"]
+        plain = ["-F", "none", "-i", str(reference.key), "-oLogLevel=ERROR", *known]
+        theirs = [*plain, "-P", str(reference.port)]
+        for source in sources:
+            ours = await copied(mover, ["-F", str(mover.config)], f"box:{source}")
+            assert ours == await copied(mover, theirs, f"127.0.0.1:{source}"), source
+
+
+async def copied(host: Running, options: list[str], source: str) -> tuple[int, list[str]]:
+    """The exit status, and what is there after `scp -O` of this source."""
+    into = Path(tempfile.mkdtemp(dir=host.directory))
+    result = await host.run("scp", "-Orq", *options, source, into)
+    found = sorted(str(path.relative_to(into)) for path in into.rglob("*"))
+    shutil.rmtree(into)
+    return result.code, found
+
+
+async def test_files_before_1970_keep_the_beginning_of_time(mover: Running) -> None:
+    old = mover.directory / "old"
+    old.touch()
+    os.utime(old, (-300_000_000, -300_000_000))
+    await mover.ok("scp", "-Op", "-F", mover.config, f"box:{old}", "got")
+    assert (mover.directory / "got").stat().st_mtime == 0
+    await mover.ok("scp", "-Op", "-F", mover.config, "old", f"box:{mover.directory}/put")
+    assert (mover.directory / "put").stat().st_mtime == 0
+
+
+async def test_several_places_are_no_target(mover: Running) -> None:
+    for name in ("t1", "t2", "f"):
+        (mover.directory / name).mkdir() if name != "f" else (mover.directory / name).touch()
+    result = await mover.run("scp", "-O", "-F", mover.config, "f", f"box:{mover.directory}/t*")
+    assert result.code == 1
+    assert b"ambiguous target" in result.err
+    await mover.ok("scp", "-O", "-F", mover.config, "f", f"box:{mover.directory}/t[1]")
+    assert (mover.directory / "t1/f").exists()
+
+
+async def test_who_may_only_write_learns_no_names(mover: Running) -> None:
+    mover.gate.change_role(replace(MOVER, capabilities=frozenset({Capability.WRITE})))
+    (mover.directory / "into").mkdir()
+    (mover.directory / "f").touch()
+    result = await mover.run("scp", "-O", "-F", mover.config, "f", f"box:{mover.directory}/in*/f")
+    assert result.code == 1
+    assert not list((mover.directory / "into").iterdir())
+
+
+async def test_wildcards_stay_within_a_root(mover: Running) -> None:
+    d = mover.directory
+    (d / "root/sub").mkdir(parents=True)
+    (d / "root/sub/in").touch()
+    (d / "secret").touch()
+    (d / "root/out").symlink_to(d)
+    mover.gate.change_role(replace(MOVER, files_root=str(d / "root")))
+    assert (await copied(mover, ["-F", str(mover.config)], f"box:{d}/root/*/*"))[1] == ["in"]
+    assert (await copied(mover, ["-F", str(mover.config)], f"box:{d}/*"))[1] == []
 
 
 @pytest.mark.parametrize(

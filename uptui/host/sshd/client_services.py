@@ -13,7 +13,7 @@ from uptui.errors import RefusedError
 from uptui.host.sshd.access_control import Grant
 from uptui.host.sshd.client import ChannelRecord, Connection
 from uptui.host.sshd.common import Common
-from uptui.host.sshd.files import scp
+from uptui.host.sshd.files import scp, scp_command
 from uptui.host.sshd.files.handlers import Files, symlink_as_draft
 from uptui.host.sshd.files.rooted_fs import RootedFs
 from uptui.host.sshd.files.session import SftpChannel, SftpSession
@@ -23,6 +23,7 @@ from uptui.host.sshd.forwarding.forwards import Forwards
 from uptui.host.sshd.forwarding.guard import Guard
 from uptui.host.sshd.forwarding.x11 import X11
 from uptui.host.sshd.services import Subsystem
+from uptui.host.sshd.sessions.environment import account
 from uptui.protocol.host_api import Forward, Level, Transfer
 
 
@@ -77,12 +78,12 @@ class GuestServices:
         self, command: str, record: ChannelRecord, channel: asyncssh.SSHServerChannel[bytes]
     ) -> Subsystem | None:
         """`scp -O`'s far end, where there is no scp or the role may not run it or has a root."""
-        asked = scp.command_of(command)
+        connection = self._connection
+        asked = scp_command.command_of(command, self._variable)
         if asked is None:
             return None
-        connection = self._connection
         confined = self._access.role.files_root is not None
-        if connection.can(Capability.EXEC) and shutil.which("scp") and not confined:
+        if connection.can(Capability.EXEC) and _has_scp() and not confined:
             return None
         connection.check(Capability.WRITE if asked.sink else Capability.READ)
         cwd = connection.settings.cwd or home_directory()
@@ -94,6 +95,14 @@ class GuestServices:
             self._tree(cwd),
             self._share(),
         )
+
+    def _variable(self, name: str) -> str | None:
+        """A variable in the path of a built-in scp: what else the daemon has is its own."""
+        if name == "HOME":
+            return home_directory()
+        if name in {"USER", "LOGNAME"}:
+            return account(self._connection.settings, os.environ).name
+        return None
 
     def _share(self) -> Share:
         """One for all connections with the same key."""
@@ -159,6 +168,15 @@ class GuestServices:
     def close(self) -> None:
         for part in (self._forwards, self._agent, self._x11):
             part.close()
+
+
+def _has_scp() -> bool:
+    """Whether there is one that works: it refuses a user without an entry in the user database."""
+    try:
+        pwd.getpwuid(os.getuid())
+    except KeyError:
+        return False
+    return shutil.which("scp") is not None
 
 
 def home_directory() -> str:

@@ -7,19 +7,20 @@ import asyncio
 import errno
 import logging
 import os
-import shlex
 import stat
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Final, Protocol, TypeVar
 
 from uptui.core.roles import Capability
 from uptui.errors import ProtocolError
+from uptui.host.sshd.files import wildcards
 from uptui.host.sshd.files.handlers import PERMISSION_BITS, RefusedRequestError
 from uptui.host.sshd.files.handles import OpenDirectory
 from uptui.host.sshd.files.rooted_fs import RootedFs
+from uptui.host.sshd.files.scp_command import ScpCommand
 from uptui.host.sshd.files.scp_lines import Complaint, End, Entry, LineError, Times, parse, written
+from uptui.host.sshd.files.shell_words import Word, braces, text
 from uptui.host.sshd.files.transfers import Change, FileAccess, Running, note_failure, printable
 from uptui.host.sshd.files.workers import Share
 
@@ -41,38 +42,6 @@ class AccessChangedError(ProtocolError):
 
     def __init__(self) -> None:
         super().__init__("access has changed")
-
-
-@dataclass(frozen=True)
-class ScpCommand:
-    """What the client's scp asks this end to do."""
-
-    sink: bool
-    path: bytes
-    recursive: bool = False
-    preserve: bool = False
-    directory: bool = False
-
-
-def command_of(command: str) -> ScpCommand | None:
-    """The command when it is scp's own remote end and nothing else, or None."""
-    if "\0" in command:
-        return None
-    try:
-        words = shlex.split(command)
-    except ValueError:
-        return None
-    if len(words) < 3 or words[0] != "scp":
-        return None
-    flags = ""
-    rest = words[1:]
-    while rest and rest[0].startswith("-") and rest[0] != "--":
-        flags += rest.pop(0)[1:]
-    if rest and rest[0] == "--":
-        rest.pop(0)
-    if len(rest) != 1 or not set(flags) <= set("tfrpdvq") or ("t" in flags) == ("f" in flags):
-        return None
-    return ScpCommand("t" in flags, os.fsencode(rest[0]), "r" in flags, "p" in flags, "d" in flags)
 
 
 class ScpChannel(Protocol):
@@ -199,11 +168,10 @@ class ScpSession:
 
     async def _run(self) -> None:
         try:
-            path = self._tree.expand(self._command.path)
             if self._command.sink:
-                await self._receive_into(path)
+                await self._receive_into(await self._target())
             elif await self._stream.confirmed():
-                await self._send(path, 0)
+                await self._send_all()
         except (ProtocolError, OSError) as error:
             self._give_up(error)
         except Exception as error:  # noqa: BLE001 - whatever it is, the channel ends
@@ -240,6 +208,12 @@ class ScpSession:
         if not role.can(capability):
             raise RefusedRequestError(capability)
 
+    def _meant(
+        self, words: Sequence[Word], found: Callable[[RootedFs, Word], list[bytes]]
+    ) -> list[bytes]:
+        """The paths that a shell would make of them. Raises OSError."""
+        return [path for word in words for one in braces(word) for path in found(self._tree, one)]
+
     async def _in_thread(self, work: Callable[[], T]) -> T:
         """Its result; when this session ends, not before the work: it uses open files."""
         running = self._share.run(work)
@@ -250,6 +224,15 @@ class ScpSession:
             raise
 
     # scp -t: files come to us
+
+    async def _target(self) -> bytes:
+        """The one place for all. Raises OSError, ProtocolError."""
+        look = self._access.role.can(Capability.READ)
+        found = wildcards.paths if look else wildcards.unmatched_only
+        paths = await self._in_thread(partial(self._meant, self._command.words, found))
+        if len(paths) != 1:
+            raise ProtocolError("ambiguous target")
+        return paths[0]
 
     async def _receive_into(self, path: bytes) -> None:
         into = self._is_directory(path)
@@ -381,6 +364,17 @@ class ScpSession:
             return os.open(place.name, flags, mode, dir_fd=place.fd), printable(place.real)
 
     # scp -f: files go to the client
+
+    async def _send_all(self) -> None:
+        self._need(Capability.READ)
+        for word in self._command.words:
+            try:
+                paths = await self._in_thread(partial(self._meant, (word,), wildcards.paths))
+            except OSError as error:
+                await self._cannot(os.fsencode(text(word)), error)
+                continue
+            for path in paths:
+                await self._send(path, 0)
 
     async def _send(self, path: bytes, depth: int) -> None:
         try:
