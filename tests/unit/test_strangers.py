@@ -11,7 +11,8 @@ from uptui.net.sources import LOCAL, source_of
 from uptui.protocol.control import Publish, Route
 from uptui.protocol.names import Fingerprint, RouteName
 from uptui.relay.accounts.route_policy import Identity
-from uptui.relay.tunnel.registry import Registry
+from uptui.relay.tunnel.registry import HASTE as WAITED
+from uptui.relay.tunnel.registry import ConnectedHost, Registry
 
 
 def test_sources() -> None:
@@ -75,19 +76,40 @@ async def test_key_exchanges_of_a_source_take_turns() -> None:
     assert begun[-1] == AT_WORK + 2
 
 
-def test_a_crowd_of_waiting_clients_drives_out_itself() -> None:
-    registry = Registry(max_hosts=9, max_dials=6, max_dials_per_host=9, max_dials_per_source=5)
-    host = registry.add_host(Identity(Fingerprint("SHA256:x"), "key"), "", 0.0)
+def serves(registry: Registry, name: RouteName) -> ConnectedHost:
+    host = registry.add_host(Identity(Fingerprint(f"SHA256:{name}"), "key"), "", 0.0)
     assert host is not None
-    name = RouteName("demo-box")
     wish = Publish(revision=1, instance="i", routes=[Route(name=name, kind="alias")], host_keys=[])
     registry.publish(host, wish, [])
+    return host
+
+
+def test_a_crowd_at_one_host_drives_out_itself() -> None:
+    registry = Registry(max_hosts=9, max_dials=99, max_dials_per_host=4, max_dials_per_source=9)
+    silent, other = RouteName("silent-box"), RouteName("other-box")
+    host, _ = serves(registry, silent), serves(registry, other)
+    assert registry.dial(silent, "port", 0.0, 10.0, "early")
+    for _ in range(3):
+        assert registry.dial(silent, "port", 0.0, 10.0, "flood")
+    first = registry.dials_of(host.id)[1]
+    assert registry.crowded_out(silent, "honest", 0.0) == first, "not of who came before the flood"
+    assert registry.crowded_out(silent, "flood", 0.5) is None
+    assert registry.crowded_out(silent, "flood", WAITED) == first
+    assert registry.crowded_out(other, "flood", WAITED) is None, "elsewhere there is room"
+    assert registry.crowded_out("nobody-s", "flood", WAITED) is None
+
+
+def test_a_crowd_of_waiting_clients_drives_out_itself() -> None:
+    registry = Registry(max_hosts=9, max_dials=6, max_dials_per_host=9, max_dials_per_source=5)
+    name = RouteName("demo-box")
+    host = serves(registry, name)
     for _ in range(5):
         assert registry.dial(name, "jump", 0.0, 10.0, "flood")
     assert registry.dial(name, "jump", 0.0, 10.0, "second")
     oldest = registry.dials_of(host.id)[0]
-    assert registry.crowded_out("flood") is None
-    assert registry.crowded_out("honest") == oldest
+    assert registry.crowded_out(name, "flood", WAITED - 0.1) is None, "none is old enough"
+    assert registry.crowded_out(name, "flood", WAITED) == oldest, "a source that has too many"
+    assert registry.crowded_out(name, "honest", 0.0) == oldest, "the relay is full"
     assert registry.abandon(oldest.stream_id)
-    assert registry.crowded_out("honest") is None
+    assert registry.crowded_out(name, "honest", 0.0) is None
     assert registry.dial(name, "port", 0.0, 10.0, "honest")

@@ -16,14 +16,14 @@ import pytest
 
 from tests.hostile.honest import beside
 from tests.network.people.conftest import Crowd
-from tests.network.relay.standin import StandIn, new_key, route
+from tests.network.relay.standin import StandIn, eventually, new_key, route
 from tests.ports import free_range
 from uptui.host.sshd.settings import SshLimits
 from uptui.protocol import control
 from uptui.protocol.names import new_token
 from uptui.relay.gateway.server import MAX_KEYS
 from uptui.relay.settings import RelayLimits, SocketAddress
-from uptui.ssh.fastpath.packets import MIN_DATA_PACKET
+from uptui.ssh.odd_requests import MIN_DATA_PACKET
 
 STRANGER = ("127.0.0.2", 0)
 """Where the attacks come from; honest people come from 127.0.0.1."""
@@ -155,6 +155,40 @@ async def test_waiting_clients_of_one_source_do_not_fill_the_relay(target: Targe
         assert any("at most 64 jumps" in reason for reason in reasons), reasons
         assert any("too many clients are waiting" in reason for reason in reasons), reasons
         assert await target.gets_in() < SOON
+        for call in calls:
+            call.cancel()
+        await asyncio.gather(*calls, return_exceptions=True)
+
+
+async def test_a_crowd_at_a_host_that_does_not_answer_drives_out_itself(target: Target) -> None:
+    """Whoever comes from elsewhere to the same host is served."""
+
+    async def greet(_: control.Dial, sock: socket.socket) -> None:
+        with contextlib.closing(sock):
+            await asyncio.get_running_loop().sock_sendall(sock, b"hello\n")
+
+    async with contextlib.AsyncExitStack() as stack:
+        host = await stack.enter_async_context(
+            StandIn(target.http, serve=greet, hears=lambda dial: dial.client_host != STRANGER[0])
+        )
+        name = new_token()
+        assert not (await host.publish(route(name, port=False))).refused
+        attackers = [await stack.enter_async_context(jump(target)) for _ in range(5)]
+        calls = [
+            asyncio.ensure_future(attacker.create_connection(Sink, name, 22, encoding=None))
+            for attacker in attackers
+            for _ in range(60)
+        ]
+        crowd = RelayLimits().pending_dials_per_host
+        await eventually(lambda: len(host.dials) >= crowd, "a crowd at one host")
+        async with asyncssh.connect(
+            *target.ssh, username="jump", known_hosts=None, client_keys=None, agent_path=None,
+            config=None,
+        ) as honest:  # fmt: skip
+            sink = Sink()
+            async with asyncio.timeout(SOON):
+                await honest.create_connection(lambda: sink, name, 22, encoding=None)
+            await eventually(lambda: sink.received > 0, "the host's greeting")
         for call in calls:
             call.cancel()
         await asyncio.gather(*calls, return_exceptions=True)

@@ -140,6 +140,8 @@ class StandIn:
     instance: str = field(default_factory=lambda: secrets.token_hex(8))
     e2e_only: bool = False
     answer_dials: bool = True
+    hears: Callable[[control.Dial], bool] = lambda _: True
+    """Which dials it answers."""
     screening: Screening | None = "in"
     """What it says about every key; None: nothing at all."""
     over_websocket: bool = False
@@ -235,7 +237,7 @@ class StandIn:
                 message = control.decode_from_relay(frame)
                 if isinstance(message, control.Dial):
                     self.dials.append(message)
-                    if self.answer_dials:
+                    if self.answer_dials and self.hears(message):
                         self._spawn(self._dial_back(message))
                 elif isinstance(message, control.Shown):
                     self.shown.append(message)

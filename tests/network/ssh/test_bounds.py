@@ -12,7 +12,7 @@ from asyncssh.packet import Boolean, String, UInt32
 from tests.network.ssh.conftest import Served, Server, new_key, until
 from uptui.host.sshd.access_control import Grant
 from uptui.host.sshd.settings import SshLimits, SSHSettings
-from uptui.ssh.fastpath.packets import MIN_DATA_PACKET
+from uptui.ssh.odd_requests import MIN_DATA_PACKET
 
 LIMITS = SshLimits()
 

@@ -62,7 +62,8 @@ def test_methods_are_where_they_were(owner: Any, name: str, parameters: list[str
             "_inpbuf _packet _pktlen _recv_handler _recv_seq _recv_encryption _recv_blocksize "
             "_recv_macsize _next_recv_encryption _send_encryption _send_seq _rekey_bytes "
             "_rekey_bytes_sent _rekey_time _kex_complete _session_id _client_version _enc_algs "
-            "_auth_complete _auth_final _max_recv_pktlen _transport _global_request_waiters",
+            "_auth_complete _auth_final _max_recv_pktlen _transport _global_request_waiters "
+            "_global_request_queue",
         ),
         (GCMCipher, "_key _iv"),
     ],

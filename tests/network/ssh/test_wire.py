@@ -30,12 +30,19 @@ def test_the_pinned_version() -> None:
         (SSHServerConnection, "get_agent_path", []),
         (SSHServerConnection, "attach_x11_listener", ["chan", "auth_proto", "auth_data", "screen"]),
         (SSHServerConnection, "detach_x11_listener", ["chan"]),
-        (SSHServerConnection, "_process_cancel_tcpip_forward_global_request", ["packet"]),
         (
             SSHServerConnection,
-            "_process_cancel_streamlocal_forward_at_openssh_dot_com_global_request",
+            "_process_hostkeys_prove_00_at_openssh_dot_com_global_request",
             ["packet"],
         ),
+        (SSHConnection, "_process_channel_open", ["_pkttype", "_pktid", "packet"]),
+        (SSHConnection, "_service_next_global_request", []),
+        (SSHConnection, "_send_disconnect", ["code", "reason", "lang"]),
+        (SSHConnection, "_cancel_keepalive_timer", []),
+        (SSHConnection, "remove_channel", ["recv_chan"]),
+        (SSHChannel, "_service_next_request", []),
+        (SSHChannel, "_report_response", ["result"]),
+        (SSHChannel, "_process_response", ["pkttype", "_pktid", "packet"]),
         (SSHConnection, "_report_global_response", ["result"]),
         (SSHServerConnection, "_process_session_open", ["packet"]),
         (SSHChannel, "_flush_send_buf", []),
@@ -68,7 +75,7 @@ def test_methods_are_where_they_were(owner: Any, name: str, parameters: list[str
             SSHChannel,
             "_conn _session _send_state _send_chan _send_window _send_pktsize _send_buf "
             "_send_buf_len _recv_state _recv_window _init_recv_window _recv_buf "
-            "_recv_paused",
+            "_recv_paused _request_queue _request_waiters",
         ),
     ],
 )

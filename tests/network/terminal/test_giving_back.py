@@ -1,7 +1,11 @@
 """Whoever is shown out, leaves, or loses the share finds the terminal as it was."""
 
 import asyncio
+import os
+import signal
+import time
 
+import asyncssh
 import pytest
 
 from tests.network.terminal.conftest import House, Start
@@ -10,6 +14,7 @@ from tests.network.terminal.viewers import Person, shell, until
 from tests.unit.terminal.screens import state
 from uptui.core.roles import DEVELOPER, PAIR, VIEWER, Role
 from uptui.host.sshd.access_control import Grant, Landing
+from uptui.host.sshd.transport import FAREWELL
 
 __all__ = ["clients"]
 MEDDLE = (
@@ -60,6 +65,56 @@ async def test_ssh_clients_get_their_terminal_back(
         before["title"] = after["title"]  # which sshd leaves, too
     assert after == before
     assert "DONE" not in ann.text or screen
+
+
+@pytest.mark.parametrize("own", [False, True])
+async def test_a_client_that_reads_all_at_once_gets_its_terminal_back_before_it_goes(
+    house: House, clients: Clients, own: bool
+) -> None:
+    """OpenSSH's client forgets at a disconnect what it has read and not shown."""
+    served = await house.serve(house.terminals(command=["sh", "-c", "read x; $x; exec cat"]))
+    served.gate.grant = Grant("ann", DEVELOPER if own else PAIR)
+    ann = clients.ssh(served)
+    before = settings_of(ann.window)
+    program = house.directory / "meddle"
+    program.write_text(f"#!/bin/sh\nprintf '{MEDDLE}'; echo DONE; read y\n")
+    program.chmod(0o755)
+    if own:
+        await shows(ann, "$")
+    ann.type(f"{program}\r")
+    await shows(ann, "DONE")
+    [guest] = served.gate.guests
+    os.kill(ann.pty.pid, signal.SIGSTOP)
+    guest.disconnect("you were shown out")
+    await asyncio.sleep(0.2)  # all that will be sent is there
+    os.kill(ann.pty.pid, signal.SIGCONT)
+    await until(lambda: ann.status, lambda: ann.text)
+    assert "you were shown out" in ann.text
+    after = settings_of(ann.window)
+    if own:
+        before["title"] = after["title"]  # which sshd leaves, too
+    assert after == before
+    await until(lambda: served.gate.gone)
+
+
+async def test_a_client_that_takes_nothing_is_cut_off(house: House, clients: Clients) -> None:
+    """And may begin nothing while it is waited for."""
+    served = await house.serve(house.terminals())
+    async with asyncssh.connect(
+        "127.0.0.1", served.port, username="me", known_hosts=None, agent_path=None, config=None,
+        client_keys=[served.key],
+    ) as client:  # fmt: skip
+        shell = await client.create_process(term_type="xterm", encoding=None)
+        await shell.stdout.read(1)
+        shell.channel.pause_reading()
+        [guest] = served.gate.guests
+        guest.disconnect("you were shown out")
+        with pytest.raises((asyncssh.Error, OSError)):
+            await client.run("true", check=True)
+        started = time.monotonic()
+        await asyncio.wait_for(client.wait_closed(), 3 * FAREWELL)
+        assert time.monotonic() - started < 2 * FAREWELL
+    await until(lambda: served.gate.gone)
 
 
 async def test_watchers_with_output_on_its_way_get_their_terminal_back(start: Start) -> None:

@@ -14,7 +14,7 @@ from asyncssh.constants import (
 from uptui.errors import RefusedError
 from uptui.host.sshd.access_control import Arrival
 from uptui.host.sshd.channels import SessionChannel
-from uptui.host.sshd.client import Connection, printable
+from uptui.host.sshd.client import GONE, Connection, printable
 from uptui.host.sshd.services import ClientServices
 from uptui.host.sshd.sessions.attachments import Terminals
 from uptui.host.sshd.sessions.environment import Environment
@@ -186,6 +186,8 @@ class SshCallbacks(SteppedOwner[Arrival]):
 
     def _check_room(self, opening: int = 0) -> None:
         """Raise ChannelOpenError when there are too many, `opening` aside that is counted too."""
+        if self.connection.closed:
+            raise asyncssh.ChannelOpenError(OPEN_ADMINISTRATIVELY_PROHIBITED, GONE)
         limits = self.connection.settings.limits
         is_in = self.connection.grant is not None
         limit = limits.channels if is_in else limits.channels_undecided

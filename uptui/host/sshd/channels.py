@@ -9,17 +9,17 @@ import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, cast
 
-from asyncssh.channel import SSHChannel, SSHServerChannel, SSHTCPChannel, SSHUNIXChannel
+from asyncssh.channel import SSHServerChannel, SSHTCPChannel, SSHUNIXChannel
 from asyncssh.constants import (
     MSG_CHANNEL_CLOSE,
     MSG_CHANNEL_REQUEST,
     MSG_CHANNEL_WINDOW_ADJUST,
 )
-from asyncssh.misc import ProtocolError
 from asyncssh.packet import Boolean, SSHPacket, String, UInt32
 
 from uptui.host.process.spawn import ExitStatus
 from uptui.host.process.ttymodes import read_modes
+from uptui.ssh.odd_requests import Conforming, OddChannelRequests
 
 if TYPE_CHECKING:
     from uptui.host.sshd.transport import SshTransport
@@ -31,7 +31,7 @@ PACKETS_A_TURN: Final = 64
 asking for tiny ones."""
 
 
-class TunedChannel(SSHChannel[bytes]):
+class TunedChannel(OddChannelRequests):
     """What all channels share: large writes with few copies, none while the transport is full."""
 
     _goes_on = False
@@ -193,6 +193,11 @@ class SessionChannel(TunedChannel, SSHServerChannel[bytes]):
             if self._held_close is not None:
                 super()._process_close(*self._held_close)
 
+    @property
+    def ending(self) -> bool:
+        """Whether it closes by itself once its last data has left."""
+        return self._ending is not None
+
     def tell_status(self, status: ExitStatus) -> None:
         """Send `status` now, though output may follow: as sshd, which does not wait for it. Clients
         that only want the status go on then."""
@@ -215,7 +220,7 @@ class SessionChannel(TunedChannel, SSHServerChannel[bytes]):
         """Take a request, but not without end while an earlier one waits to be let in."""
         wire = cast("SshTransport", self._conn)
         if len(self._request_queue) >= wire.settings.limits.requests_waiting:
-            raise ProtocolError("too many requests wait on one channel")
+            raise Conforming("too many requests wait on one channel")
         super()._process_request(pkttype, pktid, packet)
 
     def _process_exec_request(self, packet: SSHPacket) -> bool:
@@ -280,7 +285,7 @@ class SessionChannel(TunedChannel, SSHServerChannel[bytes]):
             self.on_client_close()
 
     _packet_handlers = {  # noqa: RUF012 - asyncssh's own table, with our method in it
-        **SSHServerChannel._packet_handlers,  # noqa: SLF001
+        **TunedChannel._packet_handlers,  # noqa: SLF001
         MSG_CHANNEL_CLOSE: _process_close,
         MSG_CHANNEL_REQUEST: _process_request,
     }

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
 REFUSAL_LINGER: Final = 5.0
 """Seconds that a refused client keeps its connection, to read why on its channels."""
+GONE: Final = "the connection is closed"
 MAX_TRANSFERS: Final = 200
 """Finished and running transfers remembered per connection."""
 NOTICE_S: Final = 4.0
@@ -167,6 +168,7 @@ class Connection:
         self.transport: Transport | None = None
         self.services: ClientServices | None = None
         self.closed = False
+        """The transport is gone, or the client is shown out: nothing begins any more."""
         self.gave_up = False
         """The person pressed Ctrl-C while waiting to be let in."""
         self._numbers = 0
@@ -187,6 +189,8 @@ class Connection:
     async def granted(self) -> Grant:
         """Wait for the decision. Raises RefusedError with a message for the client."""
         await asyncio.shield(self._decision)
+        if self.closed:
+            raise RefusedError(GONE)
         assert self.grant is not None
         return self.grant
 
@@ -276,7 +280,7 @@ class Connection:
         if self._admission is not None:
             self._admission.cancel()
         if not self._decision.done():
-            self._decision.set_exception(RefusedError("the connection is closed"))
+            self._decision.set_exception(RefusedError(GONE))
             self._decision.exception()
         if self.services is not None:
             self.services.close()
@@ -327,8 +331,14 @@ class Connection:
     def disconnect(self, message: str) -> None:
         if self.closed:
             return
+        self.closed = True
+        if not self._decision.done():
+            self._decision.set_exception(RefusedError(message))
+            self._decision.exception()
         for record in list(self.channels.values()):
             record.close(message)
+        if self.services is not None:
+            self.services.close()
         self._end_programs()
         if self.transport is not None:
             self.transport.say_goodbye(printable(message))

@@ -7,6 +7,7 @@ tests/network/ssh/test_wire.py, which fails when upstream moves it.
 """
 
 import asyncio
+import contextlib
 import socket
 import struct
 import time
@@ -35,6 +36,7 @@ from uptui.ssh.fastpath.packets import (
     REKEY_BYTES,
     PacketConnection,
 )
+from uptui.ssh.odd_requests import Conforming
 from uptui.ssh.policy import CLIENT_SIGNATURES, SERVER_NAME, SIGNATURES, algorithms
 
 PREFIX: Final = "SSH-2.0-"
@@ -42,6 +44,8 @@ PREFIX: Final = "SSH-2.0-"
 MAX_PACKET: Final = 64 * 1024
 """Largest data packet that clients may send, in bytes."""
 REKEY_SECONDS: Final = 3600
+FAREWELL: Final = 3.0
+"""Seconds that a client who is shown out gets to take what its channels were told."""
 QUICK_ACKS: Final = 24
 """Reads whose acknowledgement is not delayed: a client's handshake comes in small pieces."""
 _DATA: Final = struct.Struct(">BBII")
@@ -134,6 +138,10 @@ class SshTransport(PacketConnection, SSHServerConnection):
         self._kex_name = ""
         self._no_more_sessions = False
         self._heard = time.monotonic()
+        self._parting: str | None = None
+        """Why the client is shown out, from then on."""
+        self._parted = False
+        """It was told, and hears no more."""
 
     @property
     def user(self) -> str:
@@ -153,8 +161,47 @@ class SshTransport(PacketConnection, SSHServerConnection):
         return self._kex_name
 
     def say_goodbye(self, reason: str) -> None:
-        """Tell the client why and drop the connection."""
-        self.disconnect(asyncssh.constants.DISC_BY_APPLICATION, reason)
+        """Tell the client why and drop the connection, once its channels are closed.
+
+        A client ends at the disconnect, and OpenSSH's forgets what it has not shown by then: how
+        its session ended, and what gives its terminal back. It closes a channel when all is shown.
+        """
+        if self._parting is not None or self._transport is None:
+            return
+        if not self._auth_complete:
+            self.disconnect(asyncssh.constants.DISC_BY_APPLICATION, reason)
+            return
+        self._parting = reason
+        self._loop.call_later(FAREWELL, self._cut_off)
+        for channel in list(self._all_channels.values()):
+            if not (isinstance(channel, SessionChannel) and channel.ending):
+                channel.close()
+        self._part()
+
+    def remove_channel(self, recv_chan: int) -> None:
+        super().remove_channel(recv_chan)
+        self._part()
+
+    def _part(self) -> None:
+        """Say goodbye when no channel is left, and leave it to the client to hang up: a socket that
+        is closed with something unread in it may take back what was sent."""
+        transport = self._transport
+        if self._parting is None or self._parted or transport is None or self._all_channels:
+            return
+        self._cancel_keepalive_timer()
+        self._send_disconnect(asyncssh.constants.DISC_BY_APPLICATION, self._parting, "en")
+        self.outbox.close()
+        self._parted = True
+        with contextlib.suppress(OSError):  # the client has hung up already
+            transport.write_eof()
+
+    def _cut_off(self) -> None:
+        if self._transport is None:
+            return
+        if not self._parted and self._parting is not None:
+            self.disconnect(asyncssh.constants.DISC_BY_APPLICATION, self._parting)
+        else:
+            self.abort()
 
     @property
     def channel_count(self) -> int:
@@ -178,6 +225,8 @@ class SshTransport(PacketConnection, SSHServerConnection):
             self._quick_acks -= 1
             self._socket.setsockopt(socket.IPPROTO_TCP, _QUICKACK, 1)
         PACE.asked(len(data))
+        if self._parted:
+            return
         if not self.take_alone(data):
             super().data_received(data, datatype)
 
@@ -233,21 +282,6 @@ class SshTransport(PacketConnection, SSHServerConnection):
             raise asyncssh.ProtocolError("too many global requests wait")
         super()._process_global_request(pkttype, pktid, packet)
 
-    def _process_cancel_tcpip_forward_global_request(self, packet: SSHPacket) -> None:
-        """Refuse to cancel what is not there, where asyncssh would end the connection."""
-        try:
-            super()._process_cancel_tcpip_forward_global_request(packet)
-        except asyncssh.ProtocolError:
-            self._report_global_response(False)
-
-    def _process_cancel_streamlocal_forward_at_openssh_dot_com_global_request(
-        self, packet: SSHPacket
-    ) -> None:
-        try:
-            super()._process_cancel_streamlocal_forward_at_openssh_dot_com_global_request(packet)
-        except asyncssh.ProtocolError:
-            self._report_global_response(False)
-
     def _process_no_more_sessions_at_openssh_dot_com_global_request(
         self, packet: SSHPacket
     ) -> None:
@@ -262,7 +296,7 @@ class SshTransport(PacketConnection, SSHServerConnection):
         """Open a session; as with sshd one too many ends the connection, which somebody else has
         got hold of."""
         if self._no_more_sessions:
-            raise asyncssh.ProtocolError("a session after the client wanted no more")
+            raise Conforming("a session after the client wanted no more")
         return super()._process_session_open(packet)  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType] - asyncssh leaves out what its channels carry
 
     async def reload_config(self) -> None:

@@ -20,6 +20,7 @@ from asyncssh.constants import MSG_CHANNEL_OPEN, MSG_DISCONNECT, MSG_GLOBAL_REQU
 from asyncssh.packet import SSHPacket, String
 
 from uptui.ssh.fastpath.packets import BLOCK, MIN_PADDING, PacketConnection
+from uptui.ssh.odd_requests import OddChannelRequests
 
 MAX_PACKET: Final = 64 * 1024
 """Largest data packet that clients may send, in bytes."""
@@ -110,7 +111,7 @@ PACKETS_A_TURN: Final = 64
 """Packets that one channel sends at once, before others have their turn."""
 
 
-class JumpChannel(SSHTCPChannel[bytes]):
+class JumpChannel(OddChannelRequests, SSHTCPChannel[bytes]):
     """A jump: sends a slice a turn, where asyncssh sends all that the client's window takes."""
 
     _goes_on = False

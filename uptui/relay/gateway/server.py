@@ -19,7 +19,7 @@ from asyncssh.constants import (
     OPEN_CONNECT_FAILED,
     OPEN_RESOURCE_SHORTAGE,
 )
-from asyncssh.packet import Boolean, SSHPacket, String
+from asyncssh.packet import Boolean, PacketDecodeError, SSHPacket, String
 
 from uptui.errors import RefusedError
 from uptui.net.handshakes import Handshakes
@@ -300,9 +300,13 @@ class Visitor(SteppedOwner[asyncssh.SSHKey]):
     def _judge(self, kind: int, body: bytes) -> Awaitable[None] | None:
         """Take over the first packet that is for the host."""
         packet = SSHPacket(body)
-        what = packet.get_string().decode("ascii", "replace")
+        try:
+            what = packet.get_string().decode("ascii", "replace")
+            elsewhere = what == "direct-tcpip" and self._goes_elsewhere(packet)
+        except PacketDecodeError:
+            return None
         if kind == MSG_CHANNEL_OPEN:
-            if what == "direct-tcpip" and self._goes_elsewhere(packet):
+            if elsewhere:
                 return None
         elif what in QUIET_REQUESTS:
             self._no_more_sessions |= what == NO_MORE_SESSIONS

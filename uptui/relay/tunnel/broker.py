@@ -207,8 +207,8 @@ class Broker:
 
     def _begin(self, name: str, way: Way, source: str) -> tuple[PendingDial, ControlSender]:
         self._check(self.registry.serving(name))
-        crowding = self.registry.crowded_out(source)
-        if crowding is not None:
+        while (crowding := self.registry.crowded_out(name, source, self.now())) is not None:
+            self.metrics.refused("pending_dials")
             self._fail(crowding, BUSY)
         try:
             dial = self.registry.dial(name, way, self.now(), self.limits.dial_timeout, source)

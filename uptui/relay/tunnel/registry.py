@@ -6,6 +6,7 @@ caller has to close or to tell.
 
 import secrets
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final, NewType
 
@@ -23,6 +24,8 @@ HostId = NewType("HostId", int)
 """One control channel, unique in this relay's life."""
 
 MAX_HOST_KEYS: Final = 8
+HASTE: Final = 1.0
+"""Seconds that a client waits at least before another of its own source may take its place."""
 
 
 @dataclass
@@ -59,6 +62,7 @@ class PendingDial:
     host: HostId
     name: RouteName
     way: Way
+    since: float
     expires_at: float
     source: str = ""
     """Where the client comes from (net.sources)."""
@@ -213,8 +217,7 @@ class Registry:
     ) -> PendingDial | None:
         """A client for `name`: its one-time stream id, or None for a name nobody serves.
 
-        Raises BusyError when too many clients wait already. See `crowded_out` for a relay that is
-        full.
+        Raises BusyError when too many clients wait already; see `crowded_out`.
         """
         host = self.serving(name)
         if host is None:
@@ -225,23 +228,30 @@ class Registry:
             or self._waiting[source] >= self._max_dials_per_source
         ):
             raise BusyError
-        dial = PendingDial(new_stream_id(), host.id, RouteName(name), way, now + timeout, source)
+        dial = PendingDial(
+            new_stream_id(), host.id, RouteName(name), way, now, now + timeout, source
+        )
         self._dials[dial.stream_id] = dial
         self._waiting[source] += 1
         host.pending += 1
         return dial
 
-    def crowded_out(self, source: str) -> PendingDial | None:
-        """When the relay is full: the dial that makes room for a client of `source`, if any.
+    def crowded_out(self, name: str, source: str, now: float) -> PendingDial | None:
+        """The dial that makes room for a client of `source` at `name` where there is none, if any.
 
-        It is the oldest of the source that has most, so that a crowd drives out itself.
+        A crowd drives out itself: a source that has too many loses its own oldest, a host or a
+        relay that is full loses the oldest of the source that has most there.
         """
-        if len(self._dials) < self._max_dials:
+        host = self.serving(name)
+        if host is None:
             return None
-        greediest, most = self._waiting.most_common(1)[0]
-        if most <= self._waiting[source] + 1:
-            return None
-        return next(dial for dial in self._dials.values() if dial.source == greediest)
+        if host.pending >= self._max_dials_per_host:
+            return _displaced(self.dials_of(host.id), source, now)
+        if self._waiting[source] >= self._max_dials_per_source:
+            return _displaced([d for d in self._dials.values() if d.source == source], source, now)
+        if len(self._dials) >= self._max_dials:
+            return _displaced(list(self._dials.values()), source, now)
+        return None
 
     def claim(self, stream_id: StreamId, now: float) -> PendingDial | None:
         """Spend a stream id; None when it is unknown, spent or expired."""
@@ -284,6 +294,16 @@ class Registry:
 
 def _same_identity(one: ConnectedHost, other: ConnectedHost) -> bool:
     return one.identity.fingerprint == other.identity.fingerprint
+
+
+def _displaced(crowd: Sequence[PendingDial], source: str, now: float) -> PendingDial | None:
+    """The oldest of the source that has most in a crowd, oldest first, unless a client of `source`
+    would take the place of one like itself which has hardly had time to be served."""
+    each = Counter(dial.source for dial in crowd)
+    greediest, most = each.most_common(1)[0]
+    oldest = next(dial for dial in crowd if dial.source == greediest)
+    richer = most > each[source] + 1
+    return oldest if richer or oldest.since <= now - HASTE else None
 
 
 def _has_lost(other: ConnectedHost, route: Route, host: ConnectedHost) -> bool:

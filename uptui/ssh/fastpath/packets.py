@@ -15,14 +15,12 @@ from typing import Any, Final
 import asyncssh
 from asyncssh.connection import SSHConnection
 from asyncssh.constants import (
-    MSG_CHANNEL_OPEN,
     MSG_DEBUG,
     MSG_IGNORE,
     MSG_KEXINIT,
     MSG_REQUEST_FAILURE,
     MSG_REQUEST_SUCCESS,
     MSG_UNIMPLEMENTED,
-    OPEN_RESOURCE_SHORTAGE,
 )
 from asyncssh.encryption import GCMEncryption
 from asyncssh.packet import SSHPacket, String
@@ -32,6 +30,7 @@ from uptui.runtime.busy_poll import PACE
 from uptui.ssh.candidates import SteppedOwner
 from uptui.ssh.fastpath.cipher import TAG_SIZE, PacketCipher
 from uptui.ssh.fastpath.writev import Outbox, write_all
+from uptui.ssh.odd_requests import OddRequests
 from uptui.ssh.policy import fitted, wait_for
 
 REKEY_BYTES: Final = 4 << 30
@@ -45,16 +44,12 @@ MIN_PADDING: Final = 4
 PADDINGS: Final = tuple(os.urandom(size) for size in range(BLOCK + MIN_PADDING))
 """Padding by its size: random (RFC 4253, section 6), but drawn once, not by a system call for each
 packet; AES-GCM hides it with the rest."""
-MIN_DATA_PACKET: Final = 1024
-"""Bytes that a peer must take in one data packet at least: each packet costs a step, so whoever
-asks for packets of one byte keeps everybody busy. The smallest that a client in use asks for is
-8 KB (Dropbear's on small devices)."""
 IDLE_PACKETS: Final = 64
 """Packets that say nothing (RFC 4253, section 11) taken before authentication."""
 _EMPTY: Final = String(b"")
 
 
-class PacketConnection(SSHConnection):
+class PacketConnection(OddRequests):
     """Comes before asyncssh's SSHServerConnection or SSHClientConnection among the bases."""
 
     def __init__(self, *args: Any, **rest: Any) -> None:
@@ -300,19 +295,6 @@ class PacketConnection(SSHConnection):
                 raise asyncssh.ProtocolError("too many packets that say nothing before login")
         SSHConnection._packet_handlers[pkttype](self, pkttype, pktid, packet)  # noqa: SLF001
 
-    def _process_channel_open(self, pkttype: int, pktid: int, packet: SSHPacket) -> None:
-        """Open a channel, unless its peer takes nothing but tiny packets."""
-        opening = SSHPacket(packet.get_full_payload())
-        opening.get_byte()
-        opening.get_string()
-        number = opening.get_uint32()
-        opening.get_uint32()
-        if opening.get_uint32() < MIN_DATA_PACKET:
-            problem = f"data packets of at least {MIN_DATA_PACKET} bytes, please"
-            self.send_channel_open_failure(number, OPEN_RESOURCE_SHORTAGE, problem, "en")
-            return
-        super()._process_channel_open(pkttype, pktid, packet)
-
     async def send_userauth_success(self) -> None:
         """Let a client in, or on to its other keys."""
         owner = self._owner
@@ -330,10 +312,9 @@ class PacketConnection(SSHConnection):
             super()._process_global_response(pkttype, pktid, packet)
 
     _packet_handlers = {  # noqa: RUF012 - asyncssh's own table, with our methods in it
-        **SSHConnection._packet_handlers,  # noqa: SLF001
+        **OddRequests._packet_handlers,  # noqa: SLF001
         MSG_KEXINIT: _process_kexinit,
         **dict.fromkeys((MSG_REQUEST_SUCCESS, MSG_REQUEST_FAILURE), _process_global_response),
-        MSG_CHANNEL_OPEN: _process_channel_open,
         **dict.fromkeys((MSG_IGNORE, MSG_DEBUG, MSG_UNIMPLEMENTED), _process_idle),
     }
 

@@ -43,6 +43,11 @@ class Outbox:
             self._parts, self._size = [], 0
             self._write(parts, size)
 
+    def close(self) -> None:
+        """Hand on what there is now, and drop what comes later."""
+        self.flush()
+        self._write = _drop
+
     def __enter__(self) -> None:
         self.depth += 1
 
@@ -50,6 +55,10 @@ class Outbox:
         self.depth -= 1
         if not self.depth:
             self.flush()
+
+
+def _drop(parts: Sequence[bytes], size: int) -> None:
+    del parts, size
 
 
 def write_all(transport: asyncio.WriteTransport, pieces: Sequence[bytes]) -> None:

@@ -256,7 +256,7 @@ class Session(asyncssh.SSHServerSession[bytes]):
         if isinstance(self._runner, AttachmentRunner):
             self._runner.end()  # first: it gives the client's terminal back
         self.refuse(message)
-        self._drop_runner(None)
+        self._vanish(None)
 
     # Being let in
 
