@@ -65,9 +65,9 @@ def _main_screen(place: str, actions: Actions) -> HostScreen:
 
 
 def _palette() -> type[Provider]:
-    from uptui.screens.palette import Commands
+    from uptui.screens.palette import CommandProvider
 
-    return Commands
+    return CommandProvider
 
 
 @dataclass(frozen=True)

@@ -3,11 +3,11 @@
 import asyncio
 import threading
 
-from uptui.host.sshd.files.workers import PER_CLIENT, TO_SPARE, Workers
+from uptui.host.sshd.files.workers import PER_CLIENT, TO_SPARE, FileWorkers
 
 
 async def test_a_client_whose_disk_hangs_keeps_nobody_waiting() -> None:
-    workers, hang = Workers(), threading.Event()
+    workers, hang = FileWorkers(), threading.Event()
     crowd = [workers.of(number) for number in range(TO_SPARE)]
     hung = [share.run(hang.wait) for share in crowd for _ in range(PER_CLIENT + 5)]
     await asyncio.sleep(0.05)
@@ -18,7 +18,7 @@ async def test_a_client_whose_disk_hangs_keeps_nobody_waiting() -> None:
 
 
 async def test_bulk_work_of_a_client_takes_one_thread() -> None:
-    share, at_once, most = Workers().of("mallory"), 0, 0
+    share, at_once, most = FileWorkers().of("mallory"), 0, 0
 
     def work() -> None:
         nonlocal at_once, most
@@ -35,7 +35,7 @@ async def test_bulk_work_of_a_client_takes_one_thread() -> None:
 
 
 async def test_what_fails_fails_for_who_asked() -> None:
-    share = Workers().of("bob")
+    share = FileWorkers().of("bob")
     failed, cancelled = share.run(lambda: 1 // 0), share.run(lambda: 1)
     cancelled.cancel()
     assert isinstance((await asyncio.gather(failed, return_exceptions=True))[0], ZeroDivisionError)

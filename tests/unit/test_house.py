@@ -8,6 +8,7 @@ import tomllib
 from importlib.metadata import packages_distributions
 from pathlib import Path
 
+import grimp
 import pytest
 
 SOURCE = Path(__file__).parent.parent.parent / "uptui"
@@ -92,6 +93,27 @@ def test_names_of_modules_and_classes_are_the_fields_words() -> None:
             if any(METAPHORS.fullmatch(word.lower()) for word in words):
                 found.append(f"{place}: {name}")
     assert found == []
+
+
+def test_a_class_name_means_one_thing() -> None:
+    """A wire model and its domain object are told apart by a suffix, so a name can be looked up."""
+    places: dict[str, list[str]] = {}
+    for path in sorted(SOURCE.rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ClassDef):
+                places.setdefault(node.name, []).append(str(path.relative_to(SOURCE)))
+    assert {name: where for name, where in places.items() if len(where) > 1} == {}
+
+
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    """Imports inside functions count; those for type checkers alone do not run."""
+    graph = grimp.build_graph("uptui", cache_dir=None, exclude_type_checking_imports=True)
+    imports = {name: graph.find_modules_directly_imported_by(name) for name in graph.modules}
+    while leaves := {name for name, below in imports.items() if not below}:
+        imports = {n: below - leaves for n, below in imports.items() if n not in leaves}
+    while unused := imports.keys() - {name for below in imports.values() for name in below}:
+        imports = {name: below for name, below in imports.items() if name not in unused}
+    assert imports == {}, "these import each other"
 
 
 def test_each_promise_names_tests_that_are_there() -> None:

@@ -12,8 +12,9 @@ from typing import Any
 
 import pytest
 
-from uptui.runtime.busy_poll import FIRST, HEAVY, LONGEST, LONGEST_IN_BULK, PROCESSORS, Pace, run
+from uptui.runtime.busy_poll import FIRST, HEAVY, LONGEST, LONGEST_IN_BULK, Pace
 from uptui.runtime.cpu_quota import processors
+from uptui.runtime.event_loop import PROCESSORS, run
 from uptui.runtime.selector import PollingSelector
 
 SHORT, LONG = LONGEST / 2, LONGEST * 5

@@ -7,7 +7,7 @@ from collections.abc import Generator
 
 import pytest
 
-from uptui.host.sshd.forwarding.connect import Names
+from uptui.host.sshd.forwarding.connect import ClientResolver
 from uptui.net import resolver as resolving
 from uptui.net.resolver import Loop, Resolver
 
@@ -37,7 +37,7 @@ def server() -> Generator[Silent]:
 
 async def test_silent_names_of_one_are_nothing_to_another(server: Silent) -> None:
     resolver = Resolver(server)
-    mallory, alice = Names(resolver, "mallory"), Names(resolver, "alice")
+    mallory, alice = ClientResolver(resolver, "mallory"), ClientResolver(resolver, "alice")
     asking = [asyncio.create_task(mallory.resolve(f"silent{n}.example")) for n in range(200)]
     async with asyncio.timeout(5):
         while len(server.asked) < resolving.PER_CLIENT:
@@ -62,7 +62,7 @@ async def test_what_is_not_answered_in_time_fails(
     server: Silent, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(resolving, "TIMEOUT", 0.05)
-    names = Names(Resolver(server), "alice")
+    names = ClientResolver(Resolver(server), "alice")
     for _ in range(2 * resolving.PER_CLIENT):
         with pytest.raises(socket.gaierror) as caught:
             await names.known(["silent.example"])

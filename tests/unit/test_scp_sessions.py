@@ -8,9 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.unit.test_sftp_requests import DEADLINE, Channel, Mover, no_large_files, seen, trees
+from uptui.core.traffic import Meter
 from uptui.host.sshd.files.rooted_fs import RootedFs
 from uptui.host.sshd.files.scp import ScpCommand, ScpSession
-from uptui.host.sshd.files.workers import Workers
+from uptui.host.sshd.files.workers import FileWorkers
 
 __all__ = ["no_large_files"]
 SAID = st.lists(
@@ -40,9 +41,9 @@ class Wire(Channel):
 
 
 async def served(root: Path, command: ScpCommand, said: list[bytes]) -> int:
-    channel, share = Wire(), Workers().of("mover")
+    channel, share = Wire(), FileWorkers().of("mover")
     tree = RootedFs(str(root), str(root), str(root))
-    session = ScpSession(command, channel, channel, Mover(root), tree, share)
+    session = ScpSession(command, channel, Meter(), Mover(root), tree, share)
     for piece in said:
         session.data_received(piece)
     session.eof_received()

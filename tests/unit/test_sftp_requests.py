@@ -17,13 +17,14 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from uptui.core.roles import DEVELOPER, Capability, Role
+from uptui.core.traffic import Meter
 from uptui.host.sshd.files import extensions
 from uptui.host.sshd.files import session as session_module
 from uptui.host.sshd.files.codec import Kind
 from uptui.host.sshd.files.handlers import Files
 from uptui.host.sshd.files.rooted_fs import RootedFs
 from uptui.host.sshd.files.session import BROKEN, SftpSession
-from uptui.host.sshd.files.workers import Workers
+from uptui.host.sshd.files.workers import FileWorkers
 from uptui.protocol.host_api import Level, Transfer
 
 LARGEST = 1 << 20
@@ -121,7 +122,6 @@ class Channel:
 
     def pause_reading(self) -> None: ...
     def resume_reading(self) -> None: ...
-    def count_sent(self, size: int) -> None: ...
 
     def exit(self, status: int) -> None:
         self.status.set_result(status)
@@ -152,9 +152,9 @@ async def served(
     root: Path, requests: Sequence[tuple[int, bytes]]
 ) -> tuple[int, list[tuple[int, int]]]:
     """Exit status, and the answers after the greeting."""
-    channel, share = Channel(), Workers().of("mover")
+    channel, share = Channel(), FileWorkers().of("mover")
     files = Files(Mover(root), RootedFs(str(root), str(root), str(root)), share.held)
-    session = SftpSession(channel, files, channel, share)
+    session = SftpSession(channel, files, Meter(), share)
     session.data_received(text(bytes([Kind.INIT]) + u32(3)))
     for number, (kind, payload) in enumerate(requests):
         session.data_received(text(bytes([kind]) + u32(number) + payload))

@@ -13,11 +13,11 @@ import click
 import msgspec
 
 from uptui.cli.context import Context, flags_given, setting_flags
-from uptui.config import Origin, Settings, unknown_variables
+from uptui.config import Settings, ValueOrigin, unknown_variables
 from uptui.core.keys import parse_public_key
 from uptui.errors import ConfigError
 from uptui.protocol.host_api import LogEntry, Strings
-from uptui.runtime import busy_poll
+from uptui.runtime import event_loop
 from uptui.runtime.inheritance import leave_directory
 from uptui.runtime.writer_thread import WriterThread
 
@@ -49,7 +49,7 @@ def host(
         further |= _flags_from_pipe()
     settings = context.settings(further)
     if command and settings.origin("host.landing").kind == "default":
-        settings = settings.changed("host.landing", "shared", Origin("flag", "-- COMMAND"))
+        settings = settings.changed("host.landing", "shared", ValueOrigin("flag", "-- COMMAND"))
     printer = _Silent() if daemon else _Json() if as_json else _Plain()
     logging.basicConfig(
         level=logging.WARNING,
@@ -61,7 +61,7 @@ def host(
         for warning in unknown_variables(os.environ):
             printer.warn(warning)
         sharing = _share(context, settings, command, printer)
-        return busy_poll.run(sharing, poll=settings.host.busy_poll)
+        return event_loop.run(sharing, poll=settings.host.busy_poll)
     finally:
         printer.close()
 

@@ -18,7 +18,7 @@ from uptui.cli.output import print_line
 from uptui.config import OPTIONS, Address, Settings, unknown_variables
 from uptui.errors import ConfigError, UptuiError
 from uptui.paths import relay_state_dir
-from uptui.runtime import busy_poll
+from uptui.runtime import event_loop
 from uptui.runtime.gc_tuning import Collector
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def relay(click_context: click.Context, *, as_json: bool, **parameters: Any) -> 
     flags = flags_given(parameters)
     settings = context.settings(flags)
     serving = _serve(context, flags, settings, as_json=as_json)
-    return busy_poll.run(serving, poll=settings.relay.busy_poll, in_bulk=True)
+    return event_loop.run(serving, poll=settings.relay.busy_poll, in_bulk=True)
 
 
 async def _serve(

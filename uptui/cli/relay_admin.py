@@ -16,7 +16,7 @@ from urllib.parse import quote
 
 import click
 
-from uptui.cli.relay_client import AdminClient, Target, upload
+from uptui.cli.relay_client import AdminClient, RelayTarget, upload
 from uptui.errors import ConfigError, StateError
 from uptui.paths import relay_state_dir
 
@@ -38,7 +38,7 @@ def _connected(
                   help="The relay's state directory, whose admin-token file is used.")  # fmt: skip
     @functools.wraps(function)
     def run(*args: Any, **kwargs: Any) -> None:
-        target = Target(
+        target = RelayTarget(
             kwargs.pop("api"), kwargs.pop("token"), kwargs.pop("state_dir") or relay_state_dir()
         )
         client = AdminClient(target)
@@ -266,7 +266,7 @@ def restore(
     if database is not None:
         rows = asyncio.run(_restore_directly(file, database))
     else:
-        client = AdminClient(Target(api, token, state_dir or relay_state_dir()))
+        client = AdminClient(RelayTarget(api, token, state_dir or relay_state_dir()))
         try:
             rows = client.call("POST", "/v1/restore", content=upload(file))["rows"]
         finally:

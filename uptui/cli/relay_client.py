@@ -32,7 +32,7 @@ OWN_CERTIFICATE: Final = "; to a relay's own certificate belongs the #sha256=...
 
 
 @dataclass(frozen=True)
-class Target:
+class RelayTarget:
     """Which relay, and by what right."""
 
     api: str
@@ -56,7 +56,7 @@ class Target:
 class AdminClient:
     """One relay's administration API."""
 
-    def __init__(self, target: Target) -> None:
+    def __init__(self, target: RelayTarget) -> None:
         """Raises ConfigError without a token, for an address that is none, and for a proxy or
         authorities of the environment that cannot be used."""
         try:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from uptui.cli.output import say
 from uptui.client.attach import attach
-from uptui.protocol.terminal import End
+from uptui.protocol.terminal import TerminalEnded
 
 
 def take_over(socket: Path, terminal: str, *, watch: bool = False) -> int:
@@ -15,7 +15,7 @@ def take_over(socket: Path, terminal: str, *, watch: bool = False) -> int:
     Blocks its caller also inside an event loop, as the suspended TUI wants.
     """
 
-    def sit() -> End:
+    def sit() -> TerminalEnded:
         return asyncio.run(attach(socket, terminal=terminal, watch=watch))
 
     try:

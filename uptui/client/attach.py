@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Final
 
 from uptui.client.shown import shown_on
-from uptui.client.terminal import Attachment, open_terminal
+from uptui.client.terminal import AttachedTerminal, open_terminal
 from uptui.errors import ApiError
-from uptui.protocol.terminal import INSIDE_VARIABLE, SHARED_ID, End
+from uptui.protocol.terminal import INSIDE_VARIABLE, SHARED_ID, TerminalEnded
 from uptui.runtime.terminal_watch import RESTORE, TerminalWatch
 
 LEAVE_KEY: Final = b"\x1d"
@@ -29,7 +29,7 @@ LEAVE_S: Final = 2.0
 
 async def attach(
     socket: Path, *, terminal: str = SHARED_ID, watch: bool = False, stdin: int = 0, stdout: int = 1
-) -> End:
+) -> TerminalEnded:
     """Show a terminal of the host on the tty `stdin`/`stdout` until it ends or ^] is typed.
 
     Raises NotRunningError, EndedError when the tty is gone or a signal ends us, ApiError inside
@@ -66,7 +66,13 @@ class _Window:
     """Bytes between the tty and the attachment."""
 
     def __init__(
-        self, attachment: Attachment, seen: TerminalWatch, stdin: int, stdout: int, *, shared: bool
+        self,
+        attachment: AttachedTerminal,
+        seen: TerminalWatch,
+        stdin: int,
+        stdout: int,
+        *,
+        shared: bool,
     ) -> None:
         """`shared`: the host gives the screen back; a shell of one person leaves it as it is."""
         self._shared = shared
@@ -77,7 +83,7 @@ class _Window:
         self._loop = asyncio.get_running_loop()
         self._keys: asyncio.Queue[bytes] = asyncio.Queue(MAX_KEYS)
 
-    async def show(self) -> End:
+    async def show(self) -> TerminalEnded:
         """Until the end; a tty that takes no output holds the host back, not this loop."""
         given_back = False
         self._loop.add_reader(self._stdin, self._read)

@@ -13,12 +13,20 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketExce
 from uptui.client.transport import problem_in
 from uptui.client.trust import check_daemon
 from uptui.errors import NotRunningError
-from uptui.protocol.terminal import MAX_FRAME, PATH, ClientMessage, End, Hello, Leave, Resize
+from uptui.protocol.terminal import (
+    MAX_FRAME,
+    PATH,
+    ClientMessage,
+    Hello,
+    Leave,
+    Resize,
+    TerminalEnded,
+)
 
 MAX_OUTPUT_FRAME: Final = 4 * 1024 * 1024
 
 
-class Attachment:
+class AttachedTerminal:
     """One window at a terminal. `end` is set once `output` has ended."""
 
     def __init__(self, websocket: ClientConnection) -> None:
@@ -26,7 +34,7 @@ class Attachment:
         self._resizing: asyncio.Task[None] | None = None
         self.ended = False
         """Whether the host has said goodbye and given the screen back."""
-        self.end = End(message="the connection to the daemon was lost")
+        self.end = TerminalEnded(message="the connection to the daemon was lost")
 
     async def output(self) -> AsyncIterator[bytes]:
         """What the terminal shows, until its end."""
@@ -35,7 +43,7 @@ class Attachment:
                 if isinstance(frame, bytes):
                     yield frame
                 else:
-                    self.end = msgspec.json.decode(frame, type=End)
+                    self.end = msgspec.json.decode(frame, type=TerminalEnded)
                     self.ended = True
         except ConnectionClosed:
             return
@@ -78,7 +86,7 @@ async def _connected(path: Path) -> socket.socket:
 
 async def open_terminal(
     path: Path, *, columns: int, rows: int, terminal: str = "shared", watch: bool = False
-) -> Attachment:
+) -> AttachedTerminal:
     """Attach. Raises NotRunningError, ApiError, StateError for somebody else's socket."""
     try:
         websocket = await unix_connect(
@@ -94,4 +102,4 @@ async def open_terminal(
         raise NotRunningError("no uptui daemon is running here; `uptui` starts one") from error
     hello = Hello(columns=columns, rows=rows, terminal=terminal, watch=watch)
     await websocket.send(msgspec.json.encode(hello).decode())
-    return Attachment(websocket)
+    return AttachedTerminal(websocket)

@@ -10,7 +10,7 @@ import msgspec
 
 from uptui.client.trust import check_daemon
 from uptui.errors import ApiError, NotRunningError, ProtocolError, StateError
-from uptui.protocol.host_api import Problem
+from uptui.protocol.host_api import HostProblem
 
 CONNECT_TIMEOUT: Final = 5.0
 """Seconds to reach the daemon."""
@@ -58,7 +58,7 @@ def open_client(socket: Path) -> httpx.AsyncClient:
 def problem_in(status: int, body: bytes) -> ApiError:
     """What a refusal says."""
     try:
-        problem = msgspec.json.decode(body, type=Problem)
+        problem = msgspec.json.decode(body, type=HostProblem)
     except (msgspec.DecodeError, UnicodeError):
         text = body[:500].decode("utf-8", "replace")
         return ApiError(status, httpx.codes.get_reason_phrase(status), text)

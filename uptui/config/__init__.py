@@ -1,8 +1,8 @@
 """The configuration: read once by the composition root and passed on as values."""
 
-from uptui.config.load import Origin, RoleTable, Settings, load, unknown_variables
+from uptui.config.load import RoleTable, Settings, ValueOrigin, load, unknown_variables
 from uptui.config.option import Option
-from uptui.config.table import OPTIONS, HostSettings, RelaySettings, TuiSettings
+from uptui.config.table import OPTIONS, HostSettings, RelaySection, TuiSettings
 from uptui.config.values import Address, PortRange
 
 __all__ = [
@@ -10,12 +10,12 @@ __all__ = [
     "Address",
     "HostSettings",
     "Option",
-    "Origin",
     "PortRange",
-    "RelaySettings",
+    "RelaySection",
     "RoleTable",
     "Settings",
     "TuiSettings",
+    "ValueOrigin",
     "load",
     "unknown_variables",
 ]

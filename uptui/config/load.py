@@ -11,7 +11,7 @@ from typing import Any, Final, cast
 
 from uptui.config import values as v
 from uptui.config.option import Option
-from uptui.config.table import OPTIONS, SECTIONS, HostSettings, RelaySettings, TuiSettings
+from uptui.config.table import OPTIONS, SECTIONS, HostSettings, RelaySection, TuiSettings
 from uptui.core.destinations import valid_pattern
 from uptui.errors import ConfigError
 from uptui.protocol import host_api
@@ -39,14 +39,14 @@ _SERVICE_ADDRESS: Final = re.compile(r"(tcp|udp|sctp)://")
 
 
 @dataclass(frozen=True)
-class Origin:
+class ValueOrigin:
     """Where a value came from."""
 
     kind: SettingOrigin
     where: str = ""
 
 
-DEFAULT: Final = Origin("default")
+DEFAULT: Final = ValueOrigin("default")
 
 
 @dataclass(frozen=True)
@@ -67,11 +67,11 @@ class Settings:
 
     host: HostSettings = field(default_factory=HostSettings)
     tui: TuiSettings = field(default_factory=TuiSettings)
-    relay: RelaySettings = field(default_factory=RelaySettings)
+    relay: RelaySection = field(default_factory=RelaySection)
     roles: Mapping[str, RoleTable] = field(default_factory=dict[str, RoleTable])
     keys: Mapping[str, str] = field(default_factory=dict[str, str])
     """[tui.keys]: action id -> key."""
-    origins: Mapping[str, Origin] = field(default_factory=dict[str, Origin])
+    origins: Mapping[str, ValueOrigin] = field(default_factory=dict[str, ValueOrigin])
     file: Path | None = None
     """The configuration file, when it exists."""
 
@@ -80,7 +80,7 @@ class Settings:
         option = OPTIONS[key]
         return getattr(getattr(self, option.section), option.name)
 
-    def origin(self, key: str) -> Origin:
+    def origin(self, key: str) -> ValueOrigin:
         return self.origins.get(key, DEFAULT)
 
     def where(self, key: str) -> str:
@@ -88,7 +88,7 @@ class Settings:
         origin = self.origin(key)
         return f"{origin.where}: {key}" if origin.kind == "file" else origin.where or key
 
-    def changed(self, key: str, value: object, origin: Origin) -> "Settings":
+    def changed(self, key: str, value: object, origin: ValueOrigin) -> "Settings":
         """The same with one other value. Raises ConfigError when it does not fit."""
         option = find(key, key)
         return _with(self, {option.key: (_parsed(option, value, option.key), origin)})
@@ -143,7 +143,7 @@ def _parsed(option: Option, value: object, where: str) -> object:
         raise ConfigError(where, problem if option.secret else str(error)) from None
 
 
-Found = dict[str, tuple[object, Origin]]
+Found = dict[str, tuple[object, ValueOrigin]]
 
 
 def _with(settings: Settings, found: Found) -> Settings:
@@ -188,7 +188,7 @@ def _from_section(section: str, table: dict[str, Any], path: Path) -> Found:
         if name not in names:
             raise ConfigError(where, f"there is no such key{_suggestion(name, names)}")
         option = OPTIONS[f"{section}.{name}"]
-        found[option.key] = (_parsed(option, value, where), Origin("file", str(path)))
+        found[option.key] = (_parsed(option, value, where), ValueOrigin("file", str(path)))
     return found
 
 
@@ -256,7 +256,7 @@ def _from_environment(environment: Mapping[str, str]) -> Found:
         written = environment.get(option.variable)
         if written is not None and written != "":
             value = _parsed(option, written, option.variable)
-            found[option.key] = (value, Origin("env", option.variable))
+            found[option.key] = (value, ValueOrigin("env", option.variable))
     return found
 
 
@@ -299,7 +299,7 @@ def load(
     for key, value in (flags or {}).items():
         option = find(key, key)
         parsed = _parsed(option, value, option.flag_name)
-        found[option.key] = (parsed, Origin("flag", option.flag_name))
+        found[option.key] = (parsed, ValueOrigin("flag", option.flag_name))
     return _checked(_with(settings, found))
 
 

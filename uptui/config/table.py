@@ -274,7 +274,7 @@ class TuiSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
-class RelaySettings:
+class RelaySection:
     """[relay]: `uptui relay`."""
 
     http: v.Address = setting(
@@ -450,10 +450,10 @@ class RelaySettings:
     )
 
 
-SECTIONS: Final[dict[Section, type[HostSettings] | type[TuiSettings] | type[RelaySettings]]] = {
+SECTIONS: Final[dict[Section, type[HostSettings] | type[TuiSettings] | type[RelaySection]]] = {
     "host": HostSettings,
     "tui": TuiSettings,
-    "relay": RelaySettings,
+    "relay": RelaySection,
 }
 
 OPTIONS: Final = {

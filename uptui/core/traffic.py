@@ -2,9 +2,22 @@
 
 from collections import deque
 from collections.abc import Iterable
+from typing import Protocol
 
 SECONDS = 60
 MINUTES = 24 * 60
+
+
+class ByteCounter(Protocol):
+    """Where bytes of a client are counted."""
+
+    def count_received(self, size: int) -> None:
+        """`size` bytes came from the client."""
+        ...
+
+    def count_sent(self, size: int) -> None:
+        """`size` bytes go to the client."""
+        ...
 
 
 class Series:

@@ -2,13 +2,13 @@
 
 import msgspec
 
-from uptui.config import OPTIONS, Origin, Settings
+from uptui.config import OPTIONS, Settings, ValueOrigin
 from uptui.errors import ApiError
 from uptui.host.storage.state_directory import StateDir
 from uptui.protocol import host_api
 from uptui.protocol.host_api import SettingValue
 
-LIVE = Origin("live", "changed while running")
+LIVE = ValueOrigin("live", "changed while running")
 ALIAS = "host.alias"
 
 
@@ -31,7 +31,9 @@ class Tuning:
         self.now = configured
         document = state.load("host", HostDocument) or HostDocument()
         if document.alias_chosen and configured.host.alias is None and document.alias:
-            self.now = configured.changed(ALIAS, document.alias, Origin("live", "chosen earlier"))
+            self.now = configured.changed(
+                ALIAS, document.alias, ValueOrigin("live", "chosen earlier")
+            )
 
     @property
     def alias(self) -> str | None:

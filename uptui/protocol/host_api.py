@@ -445,7 +445,7 @@ class Check(Model, frozen=True, kw_only=True):
     took_ms: float | None = None
 
 
-class Problem(Model, frozen=True, kw_only=True):
+class HostProblem(Model, frozen=True, kw_only=True):
     """application/problem+json, RFC 9457."""
 
     type: str = "about:blank"

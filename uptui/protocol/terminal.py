@@ -1,7 +1,8 @@
 """Attaching to a terminal over the host API: the WebSocket `GET /v1/terminal`.
 
 Binary frames are bytes of the terminal in both directions. Text frames are these messages as JSON,
-told apart by their `type`. The client speaks first, with Hello; End is the server's last message.
+told apart by their `type`. The client speaks first, with Hello; TerminalEnded is the server's
+last message.
 """
 
 from typing import Final
@@ -47,10 +48,10 @@ class Resize(msgspec.Struct, frozen=True, kw_only=True, tag="resize"):
 
 
 class Leave(msgspec.Struct, frozen=True, kw_only=True, tag="leave"):
-    """Client: give me my screen back; End follows."""
+    """Client: give me my screen back; TerminalEnded follows."""
 
 
-class End(msgspec.Struct, frozen=True, kw_only=True, tag="end"):
+class TerminalEnded(msgspec.Struct, frozen=True, kw_only=True, tag="end"):
     """Server: this is over. `code` is the program's exit code, when it has ended."""
 
     message: str = ""

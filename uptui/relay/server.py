@@ -217,14 +217,14 @@ class _Running:
         self._gateway = Gateway(self.broker, self.limiter, settings.state_dir)
         self.app = self._app()
         self._web = Web(self.app, self.limiter)
-        self._door: ProtocolMux | None = None
+        self._mux: ProtocolMux | None = None
         self._listeners: list[Listener] = []
         self.workers = Workers(services.metrics)
         self._working: asyncio.Task[None] | None = None
         self._draining = False
         self._tls: TlsFiles | None = None
         self._superseded = superseded
-        self._succession: socket_handover.SocketHandover | None = None
+        self._handover: socket_handover.SocketHandover | None = None
         self._set_limits()
         services.authority.whereabouts = self._whereabouts
         self.addresses = RelayAddresses(settings.front, settings.ssh, settings.ports)
@@ -243,8 +243,8 @@ class _Running:
             ssh=self._gateway.protocol if settings.single is not None else None,
             tls=tls.context if tls else None,
         )
-        self._door = ProtocolMux(targets, self.limiter, settings.limits)
-        self._listeners.append(Listener(front, self._ingress.before(self._door.accepted)))
+        self._mux = ProtocolMux(targets, self.limiter, settings.limits)
+        self._listeners.append(Listener(front, self._ingress.before(self._mux.accepted)))
         http = self._listeners[0].address
         gateway = http if settings.single is not None else None
         if ssh is not None:
@@ -273,14 +273,14 @@ class _Running:
             self._working.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._working
-        if self._succession is not None:
-            self._succession.close()
+        if self._handover is not None:
+            self._handover.close()
         for listener in self._listeners:
             listener.close()
         self._ingress.close()
         self.broker.expected.clear()
-        if self._door is not None:
-            self._door.close()
+        if self._mux is not None:
+            self._mux.close()
         self._ports.close_all()
         await self._dismiss_hosts()
         self.broker.pipes.abort()
@@ -311,11 +311,11 @@ class _Running:
             "allowance": self.allowance.run,
         }
         if self.settings.takeover:
-            self._succession = socket_handover.SocketHandover(
+            self._handover = socket_handover.SocketHandover(
                 self.settings.state_dir, self._prepare, self._handed_over
             )
-            self._succession.listen()
-            works["succession"] = self._succession.run
+            self._handover.listen()
+            works["handover"] = self._handover.run
         self._working = asyncio.create_task(self.workers.run(works))
 
     async def _prepare(self) -> socket_handover.HandedSockets:

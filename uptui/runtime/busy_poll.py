@@ -1,4 +1,4 @@
-"""Decides when an event loop looks a few times before it sleeps (`pollingselector` does it).
+"""Decides when an event loop looks a few times before it sleeps (`selector` does it).
 
 Being woken costs a process tens of microseconds, most on a virtual machine, which gives idle
 processors back; who asks and waits for the answer before asking again pays that at every hop. While
@@ -9,15 +9,7 @@ waits; a host does not, because its programs need the processor. Nothing is poll
 whose answers take longer, or where no processor is to spare.
 """
 
-import asyncio
-import select
-from collections.abc import Coroutine
-from typing import Any, Final, TypeVar
-
-from uptui.net.resolver import Loop
-from uptui.runtime.cpu_quota import processors
-
-T = TypeVar("T")
+from typing import Final
 
 LONGEST: Final = 200e-6
 """Seconds for which a wait is polled at most; a longer wait is not worth it."""
@@ -29,8 +21,6 @@ after a long one."""
 HEAVY: Final = 32 * 1024
 """Bytes between two waits, with half of those before and so on, that make bulk of the traffic: its
 pace is not that of waking up."""
-PROCESSORS: Final = 2
-"""Fewer than that, and whoever we wait for would wait for us."""
 
 
 class Gait:
@@ -96,17 +86,3 @@ class Pace:
 
 PACE: Final = Pace()
 """That of this process, which has one loop."""
-
-
-def run(main: Coroutine[Any, Any, T], *, poll: bool, in_bulk: bool = False) -> T:
-    """asyncio.run, with a loop that looks names up apart from other work, and that polls if that is
-    wanted and there are processors for it."""
-    if not poll or not hasattr(select, "epoll") or processors() < PROCESSORS:
-        with asyncio.Runner(loop_factory=Loop) as runner:
-            return runner.run(main)
-    from uptui.runtime.selector import PollingSelector  # needs epoll
-
-    if in_bulk:
-        PACE.poll_in_bulk()
-    with asyncio.Runner(loop_factory=lambda: Loop(PollingSelector(PACE))) as runner:
-        return runner.run(main)

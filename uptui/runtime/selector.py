@@ -1,6 +1,6 @@
 """A selector that looks a few times before it sleeps, and serves at once what it finds.
 
-It needs epoll. How long it polls is decided in `polling`. Besides selectors it relies on what
+It needs epoll. How long it polls is decided in `busy_poll`. Besides selectors it relies on what
 asyncio registers with one: a pair of handles, to read and to write, and what they keep, which
 tests/unit/test_polling.py would miss.
 """

@@ -28,7 +28,7 @@ class WriterThread:
         self._queue: deque[bytes] = deque()
         self._waiting = 0
         self._lost = 0
-        threading.Thread(target=self._run, name=f"outlet-{fd}", daemon=True).start()
+        threading.Thread(target=self._run, name=f"writer-{fd}", daemon=True).start()
 
     def write(self, text: str) -> None:
         """Take a whole line."""

@@ -7,6 +7,7 @@ from uptui.protocol.host_api import ClientView, EditPerson, Pending, PersonView
 from uptui.screens.dialogs import Choice, Choose, Confirm, Prompt
 from uptui.screens.host_calls import HostCalls
 from uptui.widgets import formatting
+from uptui.widgets.status import role_note
 
 MAX_MESSAGE = 200
 NOT_FOUND = 404
@@ -173,15 +174,6 @@ class AccessActions:
         roles = snapshot.roles if snapshot is not None else []
         choices = [Choice(role, role, role_note(role)) for role in roles]
         return await self._calls.ask(Choose(title, choices, current=current))
-
-
-def role_note(role: str) -> str:
-    """What a role may do, in a few words; roles of the configuration have no note."""
-    return {
-        "viewer": "watches the shared terminal",
-        "pair": "types in the shared terminal",
-        "developer": "own shells, commands, files, forwards",
-    }.get(role, "")
 
 
 def _message_problem(value: str) -> str | None:

@@ -13,9 +13,9 @@ from textual.widgets import Button, ContentSwitcher, Input, OptionList, Static
 from textual.widgets.option_list import Option
 
 from uptui.protocol.host_api import NewInvite
-from uptui.screens.access import role_note
 from uptui.screens.dialog import Dialog
 from uptui.widgets import formatting
+from uptui.widgets.status import role_note
 from uptui.widgets.view_widget import joined
 
 HOUR: Final = 3600.0

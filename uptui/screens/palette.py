@@ -12,7 +12,7 @@ from uptui.widgets import formatting
 Entry = tuple[str, str, Callable[[], object]]
 
 
-class Commands(Provider):
+class CommandProvider(Provider):
     """Searches what can be done now."""
 
     def _entries(self) -> Iterator[Entry]:

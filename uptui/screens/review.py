@@ -10,10 +10,10 @@ from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option
 
 from uptui.protocol.host_api import Pending
-from uptui.screens.access import role_note
 from uptui.screens.dialog import Dialog
 from uptui.widgets import formatting
 from uptui.widgets.pending_banner import GONE
+from uptui.widgets.status import role_note
 from uptui.widgets.view import View
 from uptui.widgets.view_widget import joined, lines
 

@@ -74,3 +74,12 @@ def level_mark(level: str, view: View) -> Content:
 def host_of(url: str) -> str:
     """The part of a relay URL that people recognise."""
     return formatting.plain(url).partition("://")[2].partition("/")[0] or formatting.plain(url)
+
+
+def role_note(role: str) -> str:
+    """What a role may do, in a few words; roles of the configuration have no note."""
+    return {
+        "viewer": "watches the shared terminal",
+        "pair": "types in the shared terminal",
+        "developer": "own shells, commands, files, forwards",
+    }.get(role, "")

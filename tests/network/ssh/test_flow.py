@@ -7,14 +7,22 @@ import os
 import pytest
 
 from tests.network.ssh.conftest import until
-from uptui.host.process.flow import HIGH_WATER, LARGE, READ_SIZE, SHORT_READ, Drain, Source, Turns
+from uptui.host.process.flow import (
+    HIGH_WATER,
+    LARGE,
+    READ_SIZE,
+    SHORT_READ,
+    DescriptorReader,
+    Drain,
+    Turns,
+)
 
 CAPACITY = 1 << 20
 
 
 def read_all(fd: int) -> list[bytes]:
     pieces: list[bytes] = []
-    Source(fd, pieces.append, lambda: pieces.append(b""))
+    DescriptorReader(fd, pieces.append, lambda: pieces.append(b""))
     return pieces
 
 
@@ -62,7 +70,7 @@ async def test_a_reader_that_is_gone_is_no_error() -> None:
 async def test_a_paused_source_reads_nothing() -> None:
     read, write = os.pipe()
     pieces: list[bytes] = []
-    source = Source(read, pieces.append, lambda: None)
+    source = DescriptorReader(read, pieces.append, lambda: None)
     source.pause()
     os.write(write, b"one")
     await asyncio.sleep(0.05)

@@ -14,7 +14,7 @@ from uptui.host.process.pty import Size
 from uptui.host.process.spawn import ExitStatus
 from uptui.host.sshd.access_control import Grant
 from uptui.host.terminals.shared import SharedTerminal
-from uptui.host.terminals.viewer import View
+from uptui.host.terminals.viewer import ViewMode
 
 
 def full_state(person: Person) -> dict[str, object]:
@@ -74,7 +74,7 @@ async def test_role_changes_apply_at_once(start: Start) -> None:
     seat.regrant(Grant("bob", Role("none", frozenset())))
     assert bob.status == ExitStatus(code=0)
     assert "no longer" in bob.message
-    assert not terminal.watchers
+    assert not terminal.viewers
 
 
 @pytest.mark.parametrize("name", PROGRAMS)
@@ -122,13 +122,13 @@ async def test_a_phone_does_not_change_the_terminal(start: Start) -> None:
     ann, phone = Person(), Person(30, 8)
     seat = terminal.join(ann, "ann", types=True)
     terminal.join(phone, "phone", types=True)
-    phone_seat = terminal.watchers[1]
+    phone_viewer = terminal.viewers[1]
     assert (terminal.area.columns, terminal.area.rows) == (80, 24)
-    assert phone_seat.view is View.FRAMED
+    assert phone_viewer.view is ViewMode.FRAMED
     seat.type(b"seq 40; printf '%70s|' x\r")
     await until(lambda: ann.lines[-1].endswith("|$"), lambda: ann.text)
     await until(lambda: phone.lines[-1].endswith("x|$"), lambda: phone.text)
-    phone_seat.type(b"echo from the phone\r")
+    phone_viewer.type(b"echo from the phone\r")
     await until(lambda: "\nfrom the phone" in ann.text, lambda: ann.text)
     await settled(terminal, ann)
 
@@ -162,7 +162,7 @@ async def test_sizes_follow_the_policy(start: Start) -> None:
     await settled(terminal, bob)
     first.vanish()
     second.vanish()
-    assert not terminal.watchers
+    assert not terminal.viewers
 
 
 async def test_the_host_decides_the_size(start: Start) -> None:
@@ -191,7 +191,7 @@ async def test_a_stalled_viewer_is_skipped_and_redrawn(start: Start) -> None:
     seat.type(b"seq 30000; echo end of it\r")
     await until(lambda: "\nend of it" in ann.text, lambda: ann.text)
     assert len(bob.received) - got < 4096
-    assert slow.view is View.BEHIND
+    assert slow.view is ViewMode.BEHIND
     bob.paused = False
     slow.room()
     await until(lambda: "\nend of it" in bob.text, lambda: bob.text)
@@ -233,7 +233,7 @@ async def test_echo_comes_before_emulation(start: Start) -> None:
     )
     ann = Person()
     seat = terminal.join(ann, "ann", types=True)
-    await until(lambda: terminal.watchers[0].view is View.RAW)
+    await until(lambda: terminal.viewers[0].view is ViewMode.RAW)
     for _ in range(20):
         seen = len(ann.received)
         began = time.perf_counter()
@@ -247,7 +247,7 @@ async def test_leaving_by_key_while_watching(start: Start) -> None:
     bob = Person()
     terminal.join(bob, "bob", types=False).type(b"\x1d")
     assert bob.status == ExitStatus(code=0)
-    assert not terminal.watchers
+    assert not terminal.viewers
     assert DEVELOPER.name == "developer"
 
 

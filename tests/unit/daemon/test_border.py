@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from uptui.core.connect_strings import Target, strings
 from uptui.errors import ProtocolError
-from uptui.host.relay_link.sockets import Destination
+from uptui.host.relay_link.sockets import ResolvedAddress
 from uptui.host.relay_link.streams import stream_addresses
 from uptui.net.nearness import Nearness
 from uptui.protocol import border, control, relay_api, stream
@@ -179,5 +179,5 @@ def test_no_host_name_adds_a_line_or_a_pattern(host: str, port: int) -> None:
 def test_a_relay_sends_us_to_nothing_nearer_than_itself(
     address: str, relay: Nearness, taken: bool
 ) -> None:
-    found = (Destination(2, (address, 1)),)
+    found = (ResolvedAddress(2, (address, 1)),)
     assert bool(stream_addresses(found, relay)) is taken

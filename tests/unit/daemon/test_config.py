@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from uptui.config import OPTIONS, Address, Origin, PortRange, load, unknown_variables
+from uptui.config import OPTIONS, Address, PortRange, ValueOrigin, load, unknown_variables
 from uptui.config import values as v
 from uptui.config.load import CAPABILITIES
 from uptui.core.roles import Capability
@@ -39,11 +39,11 @@ def test_later_sources_win_and_are_remembered(tmp_path: Path) -> None:
         file, {"UPTUI_ALIAS": "from-env", "UPTUI_UNKNOWN": "accept"}, {"host.unknown": "ask"}
     )
     assert settings.host.unknown == "ask"
-    assert settings.origin("host.unknown") == Origin("flag", "--unknown")
+    assert settings.origin("host.unknown") == ValueOrigin("flag", "--unknown")
     assert settings.host.alias == "from-env"
-    assert settings.origin("host.alias") == Origin("env", "UPTUI_ALIAS")
+    assert settings.origin("host.alias") == ValueOrigin("env", "UPTUI_ALIAS")
     assert settings.host.keep_shells == 3600.0
-    assert settings.origin("host.keep_shells") == Origin("file", str(file))
+    assert settings.origin("host.keep_shells") == ValueOrigin("file", str(file))
     assert settings.origin("host.relay").kind == "default"
 
 

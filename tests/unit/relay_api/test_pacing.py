@@ -1,16 +1,16 @@
 """Hosts that come back together: the first ones at once, the others in their turn."""
 
-from uptui.relay.tunnel.pacing import LONGEST_WAIT, Pace
+from uptui.relay.tunnel.pacing import LONGEST_WAIT, LoginPace
 
 
 def test_five_hundred_come_in_at_once() -> None:
-    pace = Pace()
+    pace = LoginPace()
     assert [pace.wait(10.0) for _ in range(500)] == [0.0] * 500
     assert pace.wait(10.0) > 0
 
 
 def test_the_others_are_spread_at_the_rate_and_all_get_in() -> None:
-    pace = Pace(rate=50, at_once=100)
+    pace = LoginPace(rate=50, at_once=100)
     came = sorted((0.0, n) for n in range(1000))
     served: list[float] = []
     tries = 0
@@ -31,5 +31,5 @@ def test_the_others_are_spread_at_the_rate_and_all_get_in() -> None:
 
 
 def test_no_wait_is_longer_than_the_longest() -> None:
-    pace = Pace(rate=1, at_once=1)
+    pace = LoginPace(rate=1, at_once=1)
     assert max(pace.wait(1.0) for _ in range(1000)) == LONGEST_WAIT

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from uptui.errors import ProtocolError
 from uptui.protocol import sshsig
-from uptui.relay.accounts.keys import PublicKey
+from uptui.relay.accounts.keys import AcceptedKey
 
 NAMESPACE = "test@uptui"
 MESSAGE = "a nonce of the relay"
@@ -39,7 +39,7 @@ def ours(key_file: Path) -> str:
 
 @pytest.mark.parametrize("options", [(), ("-O", "hashalg=sha256")])
 def test_we_verify_what_ssh_keygen_signs(key_file: Path, options: tuple[str, ...]) -> None:
-    key = PublicKey(key_file.with_suffix(".pub").read_text())
+    key = AcceptedKey(key_file.with_suffix(".pub").read_text())
     signature = by_ssh_keygen(key_file, *options)
     assert key.signed(signature, NAMESPACE, MESSAGE.encode())
     assert not key.signed(signature, NAMESPACE, b"another message")

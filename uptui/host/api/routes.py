@@ -87,7 +87,7 @@ class Host(Protocol):
 
 def problem(status: int, title: str, detail: str) -> Response:
     """A problem+json answer."""
-    body = api.Problem(title=title, status=status, detail=detail)
+    body = api.HostProblem(title=title, status=status, detail=detail)
     return Response(msgspec.json.encode(body), status, media_type="application/problem+json")
 
 

@@ -63,7 +63,7 @@ class Source:
 
 
 @dataclass
-class _Kept:
+class _SourceState:
     """What is known of a source at the moment."""
 
     keys: list[AuthorizedKey] = field(default_factory=list[AuthorizedKey])
@@ -121,7 +121,7 @@ class KeySources:
     ) -> None:
         """Raises ConfigError for a source that cannot be understood."""
         self._sources = [parse_source(text, services) for text in sources]
-        self._kept = {source: _Kept() for source in self._sources}
+        self._kept = {source: _SourceState() for source in self._sources}
         self._cache = cache_dir
         self._changed = changed
         self._report = report

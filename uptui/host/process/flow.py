@@ -45,7 +45,7 @@ TURNS: Final = Turns()
 """Those of this process, which has one loop."""
 
 
-class Source:
+class DescriptorReader:
     """Reads a non-blocking descriptor until its end, and closes it then."""
 
     def __init__(

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from uptui.host.process.flow import TURNS, Drain, Source
+from uptui.host.process.flow import TURNS, DescriptorReader, Drain
 from uptui.host.process.spawn import ExitStatus, Program, spawn
 from uptui.host.process.ttymodes import apply_modes
 
@@ -78,7 +78,7 @@ class Pty:
             raise
         finally:
             os.close(slave)
-        self._source = Source(self._master, on_output, self._ended)
+        self._source = DescriptorReader(self._master, on_output, self._ended)
         self._input = Drain(os.dup(self._master), on_full=on_full, on_room=on_room)
         self._held = os.dup(self._master)
         """Holds the terminal open until the program has ended: who has let go of it and still has

@@ -27,7 +27,7 @@ from uptui.host.relay_link.channel import ControlChannel, GoodbyeError, open_cha
 from uptui.host.relay_link.endpoint import RelayEndpoint
 from uptui.host.relay_link.relay_client import USER_AGENT, RelayClient
 from uptui.host.relay_link.status import LinkStatus, told
-from uptui.host.relay_link.streams import Choice, Pump, Way, choose, open_stream
+from uptui.host.relay_link.streams import Pump, TransportChoice, Way, choose, open_stream
 from uptui.host.relay_link.trust import plain_http, tls_context
 from uptui.host.sshd.access_control import StreamOrigin
 from uptui.host.unforeseen import report_unforeseen
@@ -342,13 +342,13 @@ class RelayLink:
 
     async def _opened(self, way: Way, dial: Dial) -> tuple[socket.socket, Pump | None]:
         """A raw stream that fails is tried as a WebSocket, and so are the next ones."""
-        choice = self.status.choice or Choice("websocket", "not chosen yet")
+        choice = self.status.choice or TransportChoice("websocket", "not chosen yet")
         try:
             return await open_stream(way, choice, dial.stream_id)
         except RelayUnreachableError as error:
             if choice.transport == "websocket" or self.settings.transport == "tcp":
                 raise
-            self.status.choice = Choice("websocket", str(error))
+            self.status.choice = TransportChoice("websocket", str(error))
             return await open_stream(way, self.status.choice, dial.stream_id)
 
     def _spawn(self, work: Coroutine[None, None, None]) -> None:

@@ -17,7 +17,7 @@ ADDRESS_TIMEOUT: Final = 4.0
 MAX_PROXY_ANSWER: Final = 16 * 1024
 
 
-class Destination(NamedTuple):
+class ResolvedAddress(NamedTuple):
     """One address that a name has led to."""
 
     family: int
@@ -34,14 +34,14 @@ def tune(sock: socket.socket) -> None:
     bound_retries(sock)
 
 
-async def resolve(host: str, port: int) -> tuple[Destination, ...]:
+async def resolve(host: str, port: int) -> tuple[ResolvedAddress, ...]:
     """The addresses behind a name. Raises OSError, also for what no name is."""
     loop = asyncio.get_running_loop()
     try:
         found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except (UnicodeError, OverflowError) as error:  # labels that IDNA refuses, huge ports
         raise OSError(f"{host[:80]!r} is no host name") from error
-    return tuple(Destination(int(family), address) for family, _, _, _, address in found)
+    return tuple(ResolvedAddress(int(family), address) for family, _, _, _, address in found)
 
 
 async def connect(host: str, port: int) -> socket.socket:
@@ -54,7 +54,7 @@ async def connect(host: str, port: int) -> socket.socket:
         raise TimeoutError(f"{where}: no answer within {CONNECT_TIMEOUT:g} s") from error
 
 
-async def connect_to(found: Sequence[Destination], where: str) -> socket.socket:
+async def connect_to(found: Sequence[ResolvedAddress], where: str) -> socket.socket:
     """A connected, non-blocking socket to the first of these that answers. Raises OSError."""
     loop = asyncio.get_running_loop()
     problem: OSError | None = None

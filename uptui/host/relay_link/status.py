@@ -4,7 +4,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Final
 
-from uptui.host.relay_link.streams import Choice
+from uptui.host.relay_link.streams import TransportChoice
 from uptui.protocol.control import Granted, Published, Refusal, Welcome, Withdrawn
 from uptui.protocol.host_api import ReconnectEntry, RelayStatus, RelayView
 from uptui.protocol.names import RouteName, masked
@@ -31,7 +31,7 @@ class LinkStatus:
         self.retry_at: float | None = None
         self.welcome: Welcome | None = None
         """That of the newest channel, kept after its loss: the strings stay what they were."""
-        self.choice: Choice | None = None
+        self.choice: TransportChoice | None = None
         self.granted: dict[RouteName, Granted] = {}
         self.refused: list[Refusal] = []
         self.lost: dict[RouteName, Refusal] = {}

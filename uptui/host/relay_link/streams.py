@@ -13,7 +13,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketExce
 
 from uptui.errors import NotARelayError, RelayUnreachableError
 from uptui.host.relay_link.endpoint import RelayEndpoint
-from uptui.host.relay_link.sockets import Destination, connect_to, resolve
+from uptui.host.relay_link.sockets import ResolvedAddress, connect_to, resolve
 from uptui.host.relay_link.websockets import open_websocket, problem_of
 from uptui.net.nearness import Nearness, is_nearer, nearness
 from uptui.net.tcp_timeout import bound_retries
@@ -38,12 +38,12 @@ Pump = Callable[[], Awaitable[None]]
 
 
 @dataclass(frozen=True)
-class Choice:
+class TransportChoice:
     """Which transport streams use, and why."""
 
     transport: Transport
     reason: str
-    addresses: tuple[Destination, ...] = ()
+    addresses: tuple[ResolvedAddress, ...] = ()
     """Where raw streams go; found once, so that a name cannot lead elsewhere later."""
 
 
@@ -59,37 +59,41 @@ class Way:
     """That of the address at which the relay answered; public where a proxy hides it."""
 
 
-async def choose(way: Way, wish: Literal["auto", "tcp", "websocket"]) -> Choice:
+async def choose(way: Way, wish: Literal["auto", "tcp", "websocket"]) -> TransportChoice:
     """Decide by what the relay offers, the proxy on the way, and a probe of the raw address."""
     if wish == "websocket":
-        return Choice("websocket", "the setting transport")
+        return TransportChoice("websocket", "the setting transport")
     welcome = way.welcome
     if way.endpoint.embedded:
         found = await resolve(way.endpoint.host, way.endpoint.port)
-        return Choice("tcp", "the relay is in this process", found)
+        return TransportChoice("tcp", "the relay is in this process", found)
     host, port = (welcome.stream_host, welcome.stream_port) if welcome else (None, None)
     if host is None or port is None:
-        return Choice("websocket", "the relay takes no raw streams")
+        return TransportChoice("websocket", "the relay takes no raw streams")
     if wish == "auto" and way.endpoint.proxy is not None:
-        return Choice("websocket", f"there is a proxy on the way ({way.endpoint.proxy_origin})")
+        return TransportChoice(
+            "websocket", f"there is a proxy on the way ({way.endpoint.proxy_origin})"
+        )
     where = f"{host} port {port}"
     try:
         async with asyncio.timeout(PROBE_TIMEOUT):
             addresses = stream_addresses(await resolve(host, port), way.nearness)
     except OSError as error:
-        return Choice("websocket", f"{where} cannot be found: {error or 'no answer'}")
+        return TransportChoice("websocket", f"{where} cannot be found: {error or 'no answer'}")
     if not addresses:
         text = f"{where} is nearer to this machine than the relay itself: not used"
-        return Choice("websocket", text)
+        return TransportChoice("websocket", text)
     if wish == "tcp":
-        return Choice("tcp", "the setting transport", addresses)
+        return TransportChoice("tcp", "the setting transport", addresses)
     problem = await _probe(addresses, where)
     if problem:
-        return Choice("websocket", problem)
-    return Choice("tcp", f"{where} answers", addresses)
+        return TransportChoice("websocket", problem)
+    return TransportChoice("tcp", f"{where} answers", addresses)
 
 
-def stream_addresses(found: Sequence[Destination], relay: Nearness) -> tuple[Destination, ...]:
+def stream_addresses(
+    found: Sequence[ResolvedAddress], relay: Nearness
+) -> tuple[ResolvedAddress, ...]:
     """Those that a relay may send us to: none that is nearer to this machine than the relay."""
     return tuple(
         one
@@ -109,7 +113,7 @@ async def probe(host: str, port: int) -> str | None:
     return await _probe(found, where)
 
 
-async def _probe(addresses: Sequence[Destination], where: str) -> str | None:
+async def _probe(addresses: Sequence[ResolvedAddress], where: str) -> str | None:
     loop = asyncio.get_running_loop()
     try:
         async with asyncio.timeout(PROBE_TIMEOUT):
@@ -144,7 +148,7 @@ async def websocket_problem(endpoint: RelayEndpoint, context: ssl.SSLContext | N
 
 
 async def open_stream(
-    way: Way, choice: Choice, stream_id: StreamId
+    way: Way, choice: TransportChoice, stream_id: StreamId
 ) -> tuple[socket.socket, Pump | None]:
     """A socket that carries the client's bytes, and what must run beside it, if anything.
 
@@ -163,7 +167,7 @@ async def open_stream(
 
 
 async def _open_raw(
-    way: Way, choice: Choice, stream_id: StreamId
+    way: Way, choice: TransportChoice, stream_id: StreamId
 ) -> tuple[socket.socket, Pump | None]:
     tls = way.welcome is not None and way.welcome.stream_tls
     if tls and way.context is None:

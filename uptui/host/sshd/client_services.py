@@ -17,7 +17,7 @@ from uptui.host.sshd.files import scp, scp_command
 from uptui.host.sshd.files.handlers import Files, symlink_as_draft
 from uptui.host.sshd.files.rooted_fs import RootedFs
 from uptui.host.sshd.files.session import SftpChannel, SftpSession
-from uptui.host.sshd.files.workers import Share
+from uptui.host.sshd.files.workers import ClientQueue
 from uptui.host.sshd.forwarding.agent import Agent
 from uptui.host.sshd.forwarding.forwards import Forwards
 from uptui.host.sshd.forwarding.guard import Guard
@@ -104,12 +104,12 @@ class GuestServices:
             return account(self._connection.settings, os.environ).name
         return None
 
-    def _share(self) -> Share:
+    def _share(self) -> ClientQueue:
         """One for all connections with the same key."""
         arrival = self._connection.arrival
         return self._common.workers.of(arrival.fingerprint if arrival else None)
 
-    def _files(self, share: Share) -> Files:
+    def _files(self, share: ClientQueue) -> Files:
         arrival = self._connection.arrival
         draft = arrival is not None and symlink_as_draft(arrival.program)
         # SFTP starts in the home even where commands start elsewhere, as with sshd: Zed uploads to

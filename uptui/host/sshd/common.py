@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from uptui.host.sshd.files.workers import Workers
+from uptui.host.sshd.files.workers import FileWorkers
 from uptui.host.sshd.forwarding.guard import Guard
 from uptui.net.resolver import Resolver
 
@@ -14,5 +14,5 @@ class Common:
     guard: Guard | None = None
     """Knows the daemon's own files; None where there are none."""
     resolver: Resolver = field(default_factory=Resolver)
-    workers: Workers = field(default_factory=Workers)
+    workers: FileWorkers = field(default_factory=FileWorkers)
     """For files, by the fingerprint of a client's key."""

@@ -19,7 +19,7 @@ from typing import Final
 import msgspec
 
 from uptui.core.events import Record
-from uptui.host.storage.folding import Folding, Series
+from uptui.host.storage.folding import Folding, Repeats
 from uptui.protocol.host_api import Level, LogEntry
 from uptui.text import clean
 
@@ -195,7 +195,7 @@ class EventLog:
             if len(queue) == 1:
                 self._wake.notify_all()
 
-    def _settle(self, ended: list[Series]) -> None:
+    def _settle(self, ended: list[Repeats]) -> None:
         """Make an entry of each series that is over."""
         for series in ended:
             series.n = self._next()
@@ -299,7 +299,7 @@ def _entry(record: Record, n: int) -> LogEntry:
     )
 
 
-def _folded(series: Series) -> LogEntry:
+def _folded(series: Repeats) -> LogEntry:
     """The entry of a series' repeats."""
     entry = _entry(series.folded, series.n)
     return msgspec.structs.replace(entry, count=series.count, since=series.since)

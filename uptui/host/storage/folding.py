@@ -29,7 +29,7 @@ Key = tuple[str, str, str, str]
 
 
 @dataclass
-class Series:
+class Repeats:
     """Repeats of one event within a window."""
 
     started: float
@@ -65,7 +65,7 @@ class Series:
 class Folding:
     """All series of the present, oldest first."""
 
-    series: dict[Key, Series] = field(default_factory=dict[Key, Series])
+    series: dict[Key, Repeats] = field(default_factory=dict[Key, Repeats])
 
     def counts(self, record: Record, now: float, n: int) -> bool:
         """Whether `record` is a repeat, which is now counted and needs no entry of its own.
@@ -77,19 +77,19 @@ class Folding:
         key = _key(record)
         if key not in self.series and len(self.series) >= MAX_SERIES:
             key = (record.event, record.level, "", "")
-        series = self.series.setdefault(key, Series(now))
+        series = self.series.setdefault(key, Repeats(now))
         if series.apart < (APART_STRANGER if record.name is None else APART):
             series.apart += 1
             return False
         series.take(record, n)
         return True
 
-    def over(self, now: float) -> list[Series]:
+    def over(self, now: float) -> list[Repeats]:
         """Take out the series whose window is over; those that have counted something."""
         ended = [key for key, one in self.series.items() if now - one.started >= WINDOW]
         return [series for key in ended if (series := self.series.pop(key)).count]
 
-    def open(self) -> list[Series]:
+    def open(self) -> list[Repeats]:
         """Those that have counted something and go on."""
         return [series for series in self.series.values() if series.count]
 

@@ -23,11 +23,11 @@ from uptui.protocol.terminal import (
     PROGRAM_PREFIX,
     SHARED_ID,
     ClientMessage,
-    End,
     Hello,
     Leave,
     RecordingChange,
     Resize,
+    TerminalEnded,
 )
 
 HIGH_WATER: Final = 128 * 1024
@@ -44,7 +44,7 @@ class _SocketViewer:
 
     def __init__(self, size: Size) -> None:
         self.size = size
-        self.end: End | None = None
+        self.end: TerminalEnded | None = None
         self.attachment: Attachment | None = None
         self._queue: list[bytes] = []
         self._waiting = 0
@@ -64,7 +64,7 @@ class _SocketViewer:
 
     def finish(self, status: ExitStatus, message: str = "") -> None:
         self.attachment = None
-        self.end = End(message=message, code=status.shell_code)
+        self.end = TerminalEnded(message=message, code=status.shell_code)
         self._ready.set()
 
     async def send_to(self, socket: WebSocket) -> None:
@@ -86,7 +86,7 @@ class _SocketViewer:
 
 
 async def attach(terminals: TerminalService, socket: WebSocket) -> None:
-    """Serve one attached window from Hello to End; never raises for what the client does."""
+    """Serve one window from Hello to TerminalEnded; never raises for what the client does."""
     await socket.accept()
     try:
         hello = await asyncio.wait_for(_message(socket), HELLO_S)

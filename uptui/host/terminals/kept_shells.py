@@ -27,7 +27,7 @@ TAKE_UP: Final = "ssh -t NAME uptui shells"
 
 
 @dataclass
-class _Kept:
+class _KeptShell:
     shell: OwnShell
     id: str
     owner: Fingerprint
@@ -55,7 +55,7 @@ class KeptShells:
         self._each = each
         self._on_change = on_change
         self._note = note
-        self._shells: dict[OwnShell, _Kept] = {}
+        self._shells: dict[OwnShell, _KeptShell] = {}
         self._counter = 0
 
     def open(self, viewer: Viewer, spec: AttachmentSpec, owner: Fingerprint, name: str) -> OwnShell:
@@ -70,7 +70,7 @@ class KeptShells:
             spec.program, viewer.size, spec.modes, on_gone=self._gone, on_end=self._ended
         )
         self._counter += 1
-        self._shells[shell] = _Kept(shell, f"shell-{self._counter}", owner, name, keeps)
+        self._shells[shell] = _KeptShell(shell, f"shell-{self._counter}", owner, name, keeps)
         if waiting and keeps:
             viewer.write(_named(waiting))
         shell.start(viewer)
@@ -128,7 +128,7 @@ class KeptShells:
         """Kept shells for the host API."""
         return [_model(kept) for kept in self._kept()]
 
-    def _kept(self) -> list[_Kept]:
+    def _kept(self) -> list[_KeptShell]:
         return [kept for kept in self._shells.values() if kept.shell.detached_at is not None]
 
     def _gone(self, shell: OwnShell) -> None:
@@ -176,7 +176,7 @@ def _named(waiting: list[OwnShell]) -> bytes:
     return f"[uptui] {what}, see {TAKE_UP}\r\n".encode()
 
 
-def _model(kept: _Kept) -> TerminalView:
+def _model(kept: _KeptShell) -> TerminalView:
     size = kept.shell.size
     return TerminalView(
         id=kept.id,

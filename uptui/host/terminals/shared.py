@@ -22,7 +22,7 @@ from uptui.host.terminals.emulator import Emulator
 from uptui.host.terminals.frame import RowCache
 from uptui.host.terminals.recording import Recording
 from uptui.host.terminals.screen import redraw, title_bytes
-from uptui.host.terminals.viewer import SharedViewer, View
+from uptui.host.terminals.viewer import SharedViewer, ViewMode
 
 FLUSH_S: Final = 0.016
 """Viewers who do not type get output at most this often."""
@@ -72,7 +72,7 @@ class SharedTerminal:
         self.recording: Recording | None = None
         self.area = Area(size.columns or 80, size.rows or 24).clamped()
         self.started_at = time.time()
-        self.watchers: list[SharedViewer] = []
+        self.viewers: list[SharedViewer] = []
         self.emulator = Emulator(self.area.columns, self.area.rows)
         self._filter = AllowedOutput()
         self._title = ""
@@ -107,52 +107,52 @@ class SharedTerminal:
     def pid(self) -> int:
         return self._pty.pid
 
-    def join(self, viewer: Viewer, name: str, *, types: bool, host: bool = False) -> SharedViewer:
+    def join(self, client: Viewer, name: str, *, types: bool, host: bool = False) -> SharedViewer:
         """Attach a viewer; it sees the screen as it is."""
-        watcher = SharedViewer(self, viewer, name=name, types=types, host=host)
-        watcher.sent = len(self._pending)
-        self.watchers.append(watcher)
+        viewer = SharedViewer(self, client, name=name, types=types, host=host)
+        viewer.sent = len(self._pending)
+        self.viewers.append(viewer)
         self._settle()
         words = ["this terminal is being recorded"] if self.recording is not None else []
         words += ["you are watching"] if host and not types else []
         words += ["^] leaves it, the share goes on"] if host else []
         if words:
-            watcher.notice("; ".join(words))
+            viewer.notice("; ".join(words))
         self._options.on_change()
-        return watcher
+        return viewer
 
-    def leave(self, watcher: SharedViewer) -> None:
+    def leave(self, viewer: SharedViewer) -> None:
         """A viewer is gone."""
-        if watcher in self.watchers:
-            self.watchers.remove(watcher)
+        if viewer in self.viewers:
+            self.viewers.remove(viewer)
             self._settle_soon()
             self._options.on_change()
 
     def show_out(self, attachment: Attachment) -> None:
         """Give the viewer of this attachment its screen back."""
-        for watcher in self.watchers:
-            if watcher is attachment:
-                self.dismiss(watcher)
+        for viewer in self.viewers:
+            if viewer is attachment:
+                self.dismiss(viewer)
                 return
 
-    def dismiss(self, watcher: SharedViewer, message: str = "") -> None:
+    def dismiss(self, viewer: SharedViewer, message: str = "") -> None:
         """Show a viewer out; the terminal goes on."""
-        self.release(watcher)
-        watcher.viewer.finish(ExitStatus(code=0), message)
+        self.release(viewer)
+        viewer.client.finish(ExitStatus(code=0), message)
 
-    def release(self, watcher: SharedViewer) -> None:
+    def release(self, viewer: SharedViewer) -> None:
         """Give a viewer its terminal back, after the last output that was meant for it."""
-        self.leave(watcher)
-        if watcher.view is View.RAW:
-            self._send_pending(watcher)
-        watcher.farewell()
+        self.leave(viewer)
+        if viewer.view is ViewMode.RAW:
+            self._send_pending(viewer)
+        viewer.restore()
 
-    def typed(self, watcher: SharedViewer, data: bytes) -> None:
+    def typed(self, viewer: SharedViewer, data: bytes) -> None:
         """Keys for the program."""
         if self._full:
-            self.hint(watcher, "the program does not read its keys: these are dropped")
+            self.hint(viewer, "the program does not read its keys: these are dropped")
             return
-        watcher.typed_at = self._loop.time()
+        viewer.typed_at = self._loop.time()
         self._pty.write(data)
         if self.policy == "typist":
             self._settle_soon()
@@ -171,36 +171,36 @@ class SharedTerminal:
     def changed(self) -> None:
         self._options.on_change()
 
-    def window_changed(self, watcher: SharedViewer) -> None:
+    def window_changed(self, viewer: SharedViewer) -> None:
         """A viewer's window has another size now."""
-        if watcher in self.watchers:
-            watcher.view = View.BEHIND if watcher.view is View.RAW else watcher.view
+        if viewer in self.viewers:
+            viewer.view = ViewMode.BEHIND if viewer.view is ViewMode.RAW else viewer.view
             self._settle_soon()
 
-    def hint(self, watcher: SharedViewer, text: str) -> None:
+    def hint(self, viewer: SharedViewer, text: str) -> None:
         """Show one line at the bottom of one viewer's window for a moment."""
         now = self._loop.time()
-        if watcher.viewer.paused or now - watcher.hinted_at < HINT_S:
+        if viewer.client.paused or now - viewer.hinted_at < HINT_S:
             return
-        watcher.hinted_at = now
-        line = f" uptui: {text} "[: watcher.area.columns].encode()
-        watcher.write(b"\x1b7\x1b[%d;1H\x1b[0;7m%b\x1b[0m\x1b8" % (watcher.area.rows, line))
-        self._loop.call_later(HINT_S, self._unhint, watcher)
+        viewer.hinted_at = now
+        line = f" uptui: {text} "[: viewer.area.columns].encode()
+        viewer.write(b"\x1b7\x1b[%d;1H\x1b[0;7m%b\x1b[0m\x1b8" % (viewer.area.rows, line))
+        self._loop.call_later(HINT_S, self._unhint, viewer)
 
     def start_recording(self, recording: Recording) -> None:
         """Record from what the screen shows now, and say so to everybody."""
         self.recording = recording
         recording.output(self._whole() + self._unread())
-        for watcher in self.watchers:
-            watcher.notice("this terminal is being recorded")
+        for viewer in self.viewers:
+            viewer.notice("this terminal is being recorded")
 
     def stop_recording(self) -> None:
         """Close the recording, and say so."""
         if self.recording is not None:
             self.recording.close()
             self.recording = None
-            for watcher in self.watchers:
-                watcher.notice("the recording has ended")
+            for viewer in self.viewers:
+                viewer.notice("the recording has ended")
             self._options.on_change()
 
     def end(self) -> None:
@@ -233,18 +233,18 @@ class SharedTerminal:
         self._pending.append(shown)
         self._pending_size += len(shown)
         now = self._loop.time()
-        for watcher in self.watchers:
-            if watcher.view is View.RAW and watcher.recent(now):
-                self._send_pending(watcher)
+        for viewer in self.viewers:
+            if viewer.view is ViewMode.RAW and viewer.recent(now):
+                self._send_pending(viewer)
         self._schedule_flush(now)
 
-    def _send_pending(self, watcher: SharedViewer) -> None:
-        pieces = self._pending[watcher.sent :]
-        watcher.sent = len(self._pending)
-        if watcher.viewer.paused:
-            watcher.view = View.BEHIND
+    def _send_pending(self, viewer: SharedViewer) -> None:
+        pieces = self._pending[viewer.sent :]
+        viewer.sent = len(self._pending)
+        if viewer.client.paused:
+            viewer.view = ViewMode.BEHIND
         elif pieces:
-            watcher.write(pieces[0] if len(pieces) == 1 else b"".join(pieces))
+            viewer.write(pieces[0] if len(pieces) == 1 else b"".join(pieces))
 
     def _schedule_flush(self, now: float) -> None:
         if self._flushing is None:
@@ -254,9 +254,9 @@ class SharedTerminal:
         """Bring viewers up to date one after the other, giving way when it takes long."""
         self._flushing = None
         self._flush_at = started = self._loop.time()
-        for watcher in self.watchers:
-            if watcher.view is View.RAW and watcher.sent < len(self._pending):
-                self._send_pending(watcher)
+        for viewer in self.viewers:
+            if viewer.view is ViewMode.RAW and viewer.sent < len(self._pending):
+                self._send_pending(viewer)
                 if self._loop.time() - started > FLUSH_SLICE_S:
                     break
         self._drop_sent()
@@ -264,17 +264,17 @@ class SharedTerminal:
             self._flushing = self._loop.call_later(0, self._flush)
 
     def _drop_sent(self) -> None:
-        raw = [watcher for watcher in self.watchers if watcher.view is View.RAW]
+        raw = [viewer for viewer in self.viewers if viewer.view is ViewMode.RAW]
         if self._pending_size > MAX_PENDING:
-            for watcher in raw:
-                if watcher.sent < len(self._pending):
-                    watcher.view = View.BEHIND
-                    watcher.sent = len(self._pending)
-        if all(watcher.sent == len(self._pending) for watcher in raw if watcher.view is View.RAW):
+            for viewer in raw:
+                if viewer.sent < len(self._pending):
+                    viewer.view = ViewMode.BEHIND
+                    viewer.sent = len(self._pending)
+        if all(viewer.sent == len(self._pending) for viewer in raw if viewer.view is ViewMode.RAW):
             self._pending.clear()
             self._pending_size = 0
-            for watcher in self.watchers:
-                watcher.sent = 0
+            for viewer in self.viewers:
+                viewer.sent = 0
 
     # emulation
 
@@ -308,7 +308,7 @@ class SharedTerminal:
         self._pass_title_on()
         if self._backlog:
             self._parsing = self._loop.call_soon(self._parse)
-        if any(watcher.view is not View.RAW for watcher in self.watchers):
+        if any(viewer.view is not ViewMode.RAW for viewer in self.viewers):
             self._schedule_paint()
 
     def _pass_title_on(self) -> None:
@@ -329,23 +329,23 @@ class SharedTerminal:
 
     # painting
 
-    def catch_up(self, watcher: SharedViewer) -> None:
+    def catch_up(self, viewer: SharedViewer) -> None:
         """Bring a viewer that was skipped up to date, if it can take it now."""
-        if watcher not in self.watchers or watcher.viewer.paused or watcher.view is View.RAW:
+        if viewer not in self.viewers or viewer.client.paused or viewer.view is ViewMode.RAW:
             return
-        if watcher.area != self.area:
-            watcher.view = View.FRAMED
+        if viewer.area != self.area:
+            viewer.view = ViewMode.FRAMED
             self._cache.refresh(self.emulator.page)
-            self._paint_frame(watcher)
+            self._paint_frame(viewer)
             return
         now = self._loop.time()
         if self._backlog_size <= MAX_CATCH_UP and not self._resizes_ahead:
-            watcher.write(watcher.clear() + self._whole() + self._unread())
-            watcher.view = View.RAW
-            watcher.sent = len(self._pending)
-        elif now - watcher.redrawn_at >= REDRAW_S:
-            watcher.redrawn_at = now
-            watcher.write(watcher.clear() + self._whole())
+            viewer.write(viewer.clear() + self._whole() + self._unread())
+            viewer.view = ViewMode.RAW
+            viewer.sent = len(self._pending)
+        elif now - viewer.redrawn_at >= REDRAW_S:
+            viewer.redrawn_at = now
+            viewer.write(viewer.clear() + self._whole())
             self._schedule_paint()
         else:
             self._schedule_paint()
@@ -365,7 +365,9 @@ class SharedTerminal:
             return
         at = now = self._loop.time()
         if not self._unpainted:
-            typing = any(each.view is not View.RAW and each.recent(now) for each in self.watchers)
+            typing = any(
+                each.view is not ViewMode.RAW and each.recent(now) for each in self.viewers
+            )
             at = max(now, self._frame_at + (TYPIST_FRAME_S if typing else FRAME_S))
         self._painting = self._loop.call_at(at, self._paint)
 
@@ -375,32 +377,32 @@ class SharedTerminal:
         started = self._loop.time()
         if not self._unpainted:
             self._frame_at, self._painted = started, self._fed
-            others = [watcher for watcher in self.watchers if watcher.view is not View.RAW]
-            self._unpainted.extend(sorted(others, key=lambda watcher: -watcher.typed_at))
+            others = [viewer for viewer in self.viewers if viewer.view is not ViewMode.RAW]
+            self._unpainted.extend(sorted(others, key=lambda viewer: -viewer.typed_at))
         self._cache.refresh(self.emulator.page)
         while self._unpainted and self._loop.time() - started < FLUSH_SLICE_S:
             self._repaint(self._unpainted.popleft())
         if self._unpainted or self._painted != self._fed:
             self._schedule_paint()
 
-    def _repaint(self, watcher: SharedViewer) -> None:
-        if watcher.viewer.paused or watcher not in self.watchers:
+    def _repaint(self, viewer: SharedViewer) -> None:
+        if viewer.client.paused or viewer not in self.viewers:
             return
-        if watcher.view is View.FRAMED:
-            self._paint_frame(watcher)
-        elif watcher.view is View.BEHIND:
-            self.catch_up(watcher)
+        if viewer.view is ViewMode.FRAMED:
+            self._paint_frame(viewer)
+        elif viewer.view is ViewMode.BEHIND:
+            self.catch_up(viewer)
 
-    def _paint_frame(self, watcher: SharedViewer) -> None:
-        data = watcher.frame.paint(self.emulator, self._cache)
+    def _paint_frame(self, viewer: SharedViewer) -> None:
+        data = viewer.frame.paint(self.emulator, self._cache)
         if data:
-            watcher.write(data)
+            viewer.write(data)
 
-    def _unhint(self, watcher: SharedViewer) -> None:
-        if watcher.view is View.RAW:
-            watcher.view = View.BEHIND
-        watcher.frame.forget()
-        self.catch_up(watcher)
+    def _unhint(self, viewer: SharedViewer) -> None:
+        if viewer.view is ViewMode.RAW:
+            viewer.view = ViewMode.BEHIND
+        viewer.frame.forget()
+        self.catch_up(viewer)
 
     # size
 
@@ -415,19 +417,19 @@ class SharedTerminal:
             self._settling = None
         if self.ended:
             return
-        windows = [watcher.window for watcher in self.watchers]
+        windows = [viewer.window for viewer in self.viewers]
         area = choose(self.policy, windows, self.area)
         if area != self.area:
             self._resize(area)
-        for watcher in self.watchers:
-            fits = watcher.area == self.area
-            if watcher.view is View.FRAMED and fits:
-                watcher.view = View.BEHIND
-            elif not fits and watcher.view is not View.FRAMED:
-                watcher.frame.forget()
-                watcher.view = View.FRAMED
-            if watcher.view is not View.RAW:
-                self.catch_up(watcher)
+        for viewer in self.viewers:
+            fits = viewer.area == self.area
+            if viewer.view is ViewMode.FRAMED and fits:
+                viewer.view = ViewMode.BEHIND
+            elif not fits and viewer.view is not ViewMode.FRAMED:
+                viewer.frame.forget()
+                viewer.view = ViewMode.FRAMED
+            if viewer.view is not ViewMode.RAW:
+                self.catch_up(viewer)
 
     def _resize(self, area: Area) -> None:
         self.area = area
@@ -438,28 +440,28 @@ class SharedTerminal:
             self._parsing = self._loop.call_soon(self._parse)
         if self.recording is not None:
             self.recording.resize(area.columns, area.rows)
-        for watcher in self.watchers:
-            watcher.frame.forget()
-            if watcher.view is View.RAW:
-                watcher.view = View.BEHIND
+        for viewer in self.viewers:
+            viewer.frame.forget()
+            if viewer.view is ViewMode.RAW:
+                viewer.view = ViewMode.BEHIND
         self._options.on_change()
 
     # end
 
     def _exited(self, status: ExitStatus) -> None:
-        for watcher in self.watchers:
-            if watcher.view is View.RAW:
-                self._send_pending(watcher)
+        for viewer in self.viewers:
+            if viewer.view is ViewMode.RAW:
+                self._send_pending(viewer)
         self.ended = True
         for handle in (self._flushing, self._parsing, self._painting, self._settling):
             if handle is not None:
                 handle.cancel()
         while self._backlog:
             self._feed(self._backlog.popleft())
-        watchers, self.watchers = self.watchers, []
-        for watcher in watchers:
-            watcher.farewell()
-            watcher.viewer.finish(status, "the shared terminal has ended")
+        viewers, self.viewers = self.viewers, []
+        for viewer in viewers:
+            viewer.restore()
+            viewer.client.finish(status, "the shared terminal has ended")
         if self.recording is not None:
             self.recording.close()
         self._options.on_end(status)

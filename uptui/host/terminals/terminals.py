@@ -120,7 +120,7 @@ class TerminalService:
         Raises RefusedError or OSError.
         """
         shared = self.start_shared(viewer.size)
-        if len(shared.watchers) >= MAX_VIEWERS:
+        if len(shared.viewers) >= MAX_VIEWERS:
             raise RefusedError(f"the shared terminal has {MAX_VIEWERS} viewers already")
         return shared.join(viewer, name, types=types, host=host)
 
@@ -208,8 +208,8 @@ class TerminalService:
             started_at=shared.started_at,
             columns=shared.area.columns,
             rows=shared.area.rows,
-            viewers=len(shared.watchers),
-            typists=sum(watcher.can_type for watcher in shared.watchers),
+            viewers=len(shared.viewers),
+            typists=sum(viewer.can_type for viewer in shared.viewers),
             recording=shared.recording is not None,
         )
 

@@ -27,7 +27,7 @@ _UNDONE: Final = re.compile(rb"\x1b(?:\[\?(?:47|1047|1049)([hl])|\[[0-9]*g|H)")
 """Which screen is shown, and tab stops that are set or cleared."""
 
 
-class View(Enum):
+class ViewMode(Enum):
     """How a viewer is kept up to date."""
 
     RAW = "raw"
@@ -47,14 +47,14 @@ class SharedViewer:
     """An Attachment to the shared terminal."""
 
     def __init__(
-        self, terminal: "SharedTerminal", viewer: Viewer, *, name: str, types: bool, host: bool
+        self, terminal: "SharedTerminal", client: Viewer, *, name: str, types: bool, host: bool
     ) -> None:
-        self.viewer = viewer
+        self.client = client
         self.name = name
         self.can_type = types
         self.host = host
-        self.area = area_of(viewer.size)
-        self.view = View.BEHIND
+        self.area = area_of(client.size)
+        self.view = ViewMode.BEHIND
         self.sent = 0
         """How many of the terminal's pending pieces it has."""
         self.frame = Frame(self.area)
@@ -82,7 +82,7 @@ class SharedViewer:
                 self._terminal.hint(self, "you are watching: keys are not passed on, ^] leaves")
             return
         data = without_replies(data[:MAX_INPUT])
-        if self.view is View.FRAMED:
+        if self.view is ViewMode.FRAMED:
             size = self._terminal.area
             data = shift_mouse(data, self.frame.left, self.frame.top, size.columns, size.rows)
         if data:
@@ -137,14 +137,14 @@ class SharedViewer:
                 self._alternate = match[1] == b"h"
             else:
                 self._tabs = True
-        self.viewer.write(data)
+        self.client.write(data)
 
     def clear(self) -> bytes:
         """The first time, scroll what the window shows into its scrollback."""
         fresh, self._fresh = self._fresh, False
         return b"\x1b[%d;1H" % self.area.rows + b"\n" * self.area.rows if fresh else b""
 
-    def farewell(self) -> None:
+    def restore(self) -> None:
         """Give the viewer's terminal back as it was: modes, screen, tabs and title."""
         if not self._shown:
             return

@@ -27,7 +27,7 @@ from uptui.protocol.relay_api import (
     Credential,
     CredentialRequest,
 )
-from uptui.relay.accounts.keys import KeysFile, PublicKey
+from uptui.relay.accounts.keys import AcceptedKey, KeysFile
 from uptui.relay.accounts.login_origin import Meeting, Whereabouts
 from uptui.relay.accounts.route_policy import Identity
 from uptui.relay.accounts.tokens import (
@@ -38,7 +38,7 @@ from uptui.relay.accounts.tokens import (
     new_credential,
 )
 from uptui.relay.store import Database, accounts, hosts
-from uptui.relay.tunnel.pacing import Pace
+from uptui.relay.tunnel.pacing import LoginPace
 
 HostingMode = Literal["open", "join-token", "keys", "accounts"]
 MAX_USED_NONCES: Final = 100_000
@@ -121,7 +121,7 @@ class Authority:
         self.hosting = hosting
         self._clock = clock
         self._nonces = Nonces()
-        self._pace = Pace()
+        self._pace = LoginPace()
         self._keys = KeysFile(hosting.keys_file) if hosting.keys_file else None
         self.whereabouts: Callable[[], Whereabouts] = Whereabouts
         """Where hosts meet this relay now; replaced by the data path, which knows."""
@@ -132,7 +132,7 @@ class Authority:
         Raises ProtocolError for a key that is none, RelayRefusedError (`busy`) when more hosts come
         at once than are served in time.
         """
-        key = PublicKey(public_key)
+        key = AcceptedKey(public_key)
         if wait := self._pace.wait(time.monotonic()):
             problem = "many hosts come back at once; this one is served in its turn"
             raise RelayRefusedError("busy", problem, retry_after=wait)
@@ -146,7 +146,7 @@ class Authority:
         `other_origin`, `other_certificate`, `not_allowed`, `busy`) when the proof or the
         permission is missing.
         """
-        key = PublicKey(request.identity)
+        key = AcceptedKey(request.identity)
         said = statement(request.nonce, request.origin, request.certificate)
         now = self._clock()
         live = self._nonces.is_live(request.nonce, key.fingerprint, now)
@@ -198,7 +198,7 @@ class Authority:
                     return None
         return token
 
-    async def _admit(self, key: PublicKey, join_token: str | None, now: float) -> Credential:
+    async def _admit(self, key: AcceptedKey, join_token: str | None, now: float) -> Credential:
         via, account = await self._permission(key, join_token)
         identity = Identity(key.fingerprint, key.text, account)
         secret = new_credential()
@@ -218,7 +218,7 @@ class Authority:
         await self._database.writing(admit)
         return Credential(secret, CREDENTIAL_TTL, key.fingerprint)
 
-    async def _permission(self, key: PublicKey, join_token: str | None) -> tuple[str, str | None]:
+    async def _permission(self, key: AcceptedKey, join_token: str | None) -> tuple[str, str | None]:
         """What admits this identity, and its account. Raises RelayRefusedError."""
         if self.hosting.only and not self._listed(key.fingerprint):
             raise RelayRefusedError(

@@ -23,7 +23,7 @@ _ALGORITHMS = {
 """Key type -> signature algorithms taken from it; SHA-1 is not among them."""
 
 
-class PublicKey:
+class AcceptedKey:
     """A public key that an identity or a host may have."""
 
     def __init__(self, text: str) -> None:
@@ -59,12 +59,12 @@ class PublicKey:
 
 def canonical(text: str) -> str:
     """One spelling per key: algorithm and base64, no comment. Raises ProtocolError."""
-    return PublicKey(text).text
+    return AcceptedKey(text).text
 
 
 def fingerprint_of(text: str) -> Fingerprint:
     """`SHA256:...` of an OpenSSH public key. Raises ProtocolError."""
-    return PublicKey(text).fingerprint
+    return AcceptedKey(text).fingerprint
 
 
 class KeysFile:

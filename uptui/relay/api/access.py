@@ -15,7 +15,7 @@ from starlette.websockets import WebSocket
 from uptui.errors import StateError
 from uptui.relay.accounts.alias_rules import owner_of
 from uptui.relay.accounts.tokens import TOKEN_PREFIX
-from uptui.relay.api.permissions import OPEN, OPERATIONS, WEBSOCKET, Access, Caller, verdict
+from uptui.relay.api.permissions import OPEN, OPERATIONS, WEBSOCKET, Access, Principal, verdict
 from uptui.relay.api.problems import problem, store_failed
 from uptui.relay.api.rate_limit import TOO_OFTEN, Failures
 from uptui.relay.services import RelayServices
@@ -46,20 +46,20 @@ async def services_of(request: Request) -> RelayServices:
 Relay = Annotated[RelayServices, Depends(services_of)]
 
 
-def caller_of(scope: Scope) -> Caller:
+def caller_of(scope: Scope) -> Principal:
     """Who was let in to an operation that needs a bearer. Raises KeyError at any other."""
-    caller: Caller = scope["state"][_CALLER]
+    caller: Principal = scope["state"][_CALLER]
     return caller
 
 
 async def _documented(
     request: Request, _bearer: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
-) -> Caller:
+) -> Principal:
     """The caller; with the bearer as a parameter, so that the document says that one is needed."""
     return caller_of(request.scope)
 
 
-Authorised = Annotated[Caller, Depends(_documented)]
+Authorised = Annotated[Principal, Depends(_documented)]
 """The caller, whom the table has let pass."""
 
 
@@ -111,7 +111,7 @@ class AccessGuard:
                     self._failures.failed(_client(scope))
                 return _who("authorization" in Headers(scope=scope))
 
-    async def _caller(self, scope: Scope) -> Caller | None:
+    async def _caller(self, scope: Scope) -> Principal | None:
         """Whom the bearer stands for; None when there is none that is valid."""
         scheme, _, bearer = Headers(scope=scope).get("authorization", "").partition(" ")
         bearer = bearer.strip()
@@ -122,11 +122,11 @@ class AccessGuard:
             token = await authority.token_of(bearer)
             if token is None:
                 return None
-            return Caller(f"account:{token.account}" if token.account else None, token.scopes)
+            return Principal(f"account:{token.account}" if token.account else None, token.scopes)
         identity = await authority.identity_of(bearer)
         if identity is None:
             return None
-        return Caller(owner_of(identity), frozenset({"aliases"}), identity)
+        return Principal(owner_of(identity), frozenset({"aliases"}), identity)
 
     def _is_watching(self, scope: Scope) -> bool:
         """Whether metrics are public, or asked for from this machine and through no proxy, which

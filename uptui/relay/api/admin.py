@@ -9,8 +9,8 @@ from uptui.relay.accounts.quotas import Quotas
 from uptui.relay.accounts.tokens import digest, new_token
 from uptui.relay.api import examples, models
 from uptui.relay.api.access import Authorised, Relay
-from uptui.relay.api.models import Account, Block, IssuedToken, Session, Token
-from uptui.relay.api.permissions import Caller
+from uptui.relay.api.models import Account, Block, HostSession, IssuedToken, Token
+from uptui.relay.api.permissions import Principal
 from uptui.relay.api.problems import ProblemError
 from uptui.relay.live import LiveHost
 from uptui.relay.services import RelayServices
@@ -188,7 +188,7 @@ def _owner(host: LiveHost) -> str:
     return f"account:{host.account}" if host.account else host.fingerprint
 
 
-def _account_of(caller: Caller) -> str:
+def _account_of(caller: Principal) -> str:
     """The account of a caller that does not see everything, and so has one."""
     return (caller.owner or "").removeprefix("account:")
 
@@ -230,8 +230,8 @@ def _token(record: TokenRecord, now: float) -> Token:
     )
 
 
-def _session(host: LiveHost) -> Session:
-    return Session(
+def _session(host: LiveHost) -> HostSession:
+    return HostSession(
         id=host.session_id,
         fingerprint=host.fingerprint,
         account=host.account,

@@ -14,7 +14,7 @@ from uptui.relay.accounts.port_limits import Holder
 from uptui.relay.api import examples
 from uptui.relay.api.access import Authorised, Relay
 from uptui.relay.api.models import ClaimBody
-from uptui.relay.api.permissions import Caller
+from uptui.relay.api.permissions import Principal
 from uptui.relay.api.problems import ProblemError
 from uptui.relay.services import RelayServices
 
@@ -123,11 +123,11 @@ async def transfer(
     return as_alias(relay, record)
 
 
-def _owner(caller: Caller) -> str:
+def _owner(caller: Principal) -> str:
     assert caller.owner is not None, "the table of permissions lets owners pass"
     return caller.owner
 
 
-def _owner_or_admin(caller: Caller) -> str | None:
+def _owner_or_admin(caller: Principal) -> str | None:
     """None lets administrators act on every alias."""
     return None if caller.is_admin else _owner(caller)

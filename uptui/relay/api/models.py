@@ -23,7 +23,7 @@ class ClaimBody:
 
 
 @dataclass(frozen=True)
-class Session:
+class HostSession:
     """A host connected now."""
 
     id: str
@@ -43,7 +43,7 @@ class Session:
 class SessionPage:
     """GET /v1/sessions."""
 
-    items: list[Session]
+    items: list[HostSession]
     next: str | None = None
 
 

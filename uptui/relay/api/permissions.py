@@ -1,7 +1,7 @@
 """Who may do what on the relay's HTTP API: one table, and the decision over one call. No IO.
 
 Each operation of the app stands here, or it is refused to everybody (api/access.py enforces it).
-What belongs to one owner is compared with `Caller.owner` where it is read or changed, inside the
+What belongs to one owner is compared with `Principal.owner` where it is read or changed, inside the
 same transaction.
 """
 
@@ -40,7 +40,7 @@ Verdict = Literal["yes", "who", "no"]
 
 
 @dataclass(frozen=True)
-class Caller:
+class Principal:
     """Whoever a valid bearer stands for."""
 
     owner: str | None
@@ -110,7 +110,7 @@ OPEN: Final = frozenset({Access.ANYBODY, Access.LOGIN_PROOF, Access.STREAM_ID})
 
 
 def verdict(
-    access: Access, caller: Caller | None, *, watching: bool = False, closed: bool = False
+    access: Access, caller: Principal | None, *, watching: bool = False, closed: bool = False
 ) -> Verdict:
     """Whether an operation serves this caller.
 
@@ -126,7 +126,7 @@ def verdict(
     return "yes" if _serves(access, caller) else "no"
 
 
-def _serves(access: Access, caller: Caller) -> bool:
+def _serves(access: Access, caller: Principal) -> bool:
     match access:
         case Access.INSIDER:
             return True

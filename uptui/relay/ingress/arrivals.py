@@ -16,7 +16,7 @@ from uptui.net.pending_logins import PendingLogin
 from uptui.relay import logs
 from uptui.relay.ingress.connection_limiter import ConnectionLimiter
 from uptui.relay.ingress.listeners import Accepted
-from uptui.relay.ingress.proxy_header import MAX_V2, Header, Unfinished, parse
+from uptui.relay.ingress.proxy_header import MAX_V2, ProxyHeader, Unfinished, parse
 from uptui.relay.settings import SocketAddress
 from uptui.relay.tunnel.dead_peers import DeadPeers
 
@@ -132,7 +132,7 @@ class _ProxyHeaderReader:
             log.warning("proxy_header_refused", proxy=self._peer.host, problem=str(error))
             self.leave()
 
-    def _introduce(self, header: Header) -> None:
+    def _introduce(self, header: ProxyHeader) -> None:
         self._sock.recv(header.size)
         if header.source is None:
             self._enter(self._peer)

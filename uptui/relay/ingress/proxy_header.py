@@ -23,7 +23,7 @@ _IPV4, _IPV6 = 1, 2
 
 
 @dataclass(frozen=True)
-class Header:
+class ProxyHeader:
     """A complete header."""
 
     size: int
@@ -40,7 +40,7 @@ class Unfinished:
     """Bytes from the start that are needed to go on."""
 
 
-def parse(data: bytes) -> Header | Unfinished | None:
+def parse(data: bytes) -> ProxyHeader | Unfinished | None:
     """The header at the start of `data`; None when the connection does not begin with one.
 
     Raises ProtocolError for a header that is malformed.
@@ -53,7 +53,7 @@ def parse(data: bytes) -> Header | Unfinished | None:
     return None
 
 
-def _version_1(data: bytes) -> Header | Unfinished:
+def _version_1(data: bytes) -> ProxyHeader | Unfinished:
     end = data.find(b"\r\n", 0, MAX_V1)
     if end < 0:
         if len(data) >= MAX_V1:
@@ -64,7 +64,7 @@ def _version_1(data: bytes) -> Header | Unfinished:
     except UnicodeDecodeError as error:
         raise ProtocolError("a PROXY line is not ASCII") from error
     if words[1] == "UNKNOWN":
-        return Header(end + 2, None)
+        return ProxyHeader(end + 2, None)
     families = {"TCP4": 4, "TCP6": 6}
     if len(words) != 6 or words[1] not in families:
         raise ProtocolError("a PROXY line has not the six fields of TCP4 or TCP6")
@@ -72,10 +72,10 @@ def _version_1(data: bytes) -> Header | Unfinished:
     address = _address(source, families[family])
     _address(destination, families[family])
     _port(destination_port)
-    return Header(end + 2, (address, _port(source_port)))
+    return ProxyHeader(end + 2, (address, _port(source_port)))
 
 
-def _version_2(data: bytes) -> Header | Unfinished:
+def _version_2(data: bytes) -> ProxyHeader | Unfinished:
     if len(data) < _FIXED:
         return Unfinished(_FIXED)
     version, family, length = struct.unpack_from(">BBH", data, len(V2))
@@ -88,8 +88,8 @@ def _version_2(data: bytes) -> Header | Unfinished:
     if len(data) < size:
         return Unfinished(size)
     if command == _LOCAL:
-        return Header(size, None)
-    return Header(size, _source(family, data[_FIXED:size]))
+        return ProxyHeader(size, None)
+    return ProxyHeader(size, _source(family, data[_FIXED:size]))
 
 
 def _source(family: int, body: bytes) -> tuple[str, int] | None:

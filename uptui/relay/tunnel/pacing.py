@@ -13,7 +13,7 @@ LONGEST_WAIT: Final = 60.0
 """Seconds that a host is asked to wait at most."""
 
 
-class Pace:
+class LoginPace:
     """A bucket that `rate` logins a second leave, and the line of those who have been sent away."""
 
     def __init__(self, rate: float = LOGINS_PER_SECOND, at_once: int = LOGINS_AT_ONCE) -> None:

@@ -7,7 +7,7 @@ reply has left.
 import errno
 from typing import Final
 
-from uptui.host.sshd.files.transfers import Change, FileAccess, Running, note_failure
+from uptui.host.sshd.files.transfers import FileAccess, FileChange, RunningTransfer, note_failure
 
 MAX_FAILURES: Final = 100
 """Paths of one session whose failure goes on record, each once."""
@@ -18,28 +18,28 @@ class Audit:
 
     def __init__(self, access: FileAccess) -> None:
         self._access = access
-        self._moving: Running | None = None
-        self._ended: list[tuple[Running, str]] = []
-        self._changes: list[Change] = []
+        self._moving: RunningTransfer | None = None
+        self._ended: list[tuple[RunningTransfer, str]] = []
+        self._changes: list[FileChange] = []
         self._failures: list[tuple[str, OSError]] = []
         self._failed: set[str] = set()
         self.unsettled = False
         """Whether there is something to put on record."""
 
-    def moving(self, transfer: Running) -> None:
+    def moving(self, transfer: RunningTransfer) -> None:
         """More of `transfer` has come."""
         if transfer.due:
             self._moving = transfer
             self.unsettled = True
 
-    def ended(self, transfer: Running, problem: str) -> None:
+    def ended(self, transfer: RunningTransfer, problem: str) -> None:
         """`transfer` is over; `problem` is empty when all went well."""
         self._ended.append((transfer, problem))
         self.unsettled = True
 
     def changed(self, what: str, path: str, target: str = "") -> None:
         """Something was done to a name (transfers.Change)."""
-        self._changes.append(Change(what, path, target))
+        self._changes.append(FileChange(what, path, target))
         self.unsettled = True
 
     def failed(self, path: str, error: OSError) -> None:

@@ -47,7 +47,7 @@ def copy_data(files: "Files", request: int, reader: Reader) -> "Reply":
         length = min(length, left) if length else left
     elif not length:
         return codec.status_packet(request, Status.FAILURE, "this has no end: say how many bytes")
-    return Copying(files, request, source, at, target, to, length)
+    return PendingCopy(files, request, source, at, target, to, length)
 
 
 def _end(reading: OpenFile, found: os.stat_result) -> int | None:
@@ -60,7 +60,7 @@ def _end(reading: OpenFile, found: os.stat_result) -> int | None:
 
 
 @dataclass(slots=True)
-class Copying:
+class PendingCopy:
     """What is still to be copied; each call does a piece."""
 
     files: "Files"

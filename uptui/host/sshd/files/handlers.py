@@ -15,10 +15,10 @@ from uptui.core.roles import Capability, Role
 from uptui.host.sshd.files import codec, extensions
 from uptui.host.sshd.files.audit import Audit
 from uptui.host.sshd.files.codec import Attrs, Kind, Reader, Status
-from uptui.host.sshd.files.handles import Handles, Held, OpenDirectory, OpenFile
+from uptui.host.sshd.files.handles import Handles, OpenDirectory, OpenFile, OpenHandles
 from uptui.host.sshd.files.replies import Reply, Work
 from uptui.host.sshd.files.rooted_fs import Place, RootedFs
-from uptui.host.sshd.files.transfers import FileAccess, Running, printable
+from uptui.host.sshd.files.transfers import FileAccess, RunningTransfer, printable
 
 ENTRIES_PER_REPLY: Final = 100
 """Directory entries in one SSH_FXP_NAME, as in sftp-server."""
@@ -58,7 +58,7 @@ class Files:
     """One session's requests; each handler takes the request id and payload and returns a reply."""
 
     def __init__(
-        self, access: FileAccess, tree: RootedFs, held: Held, *, draft_symlinks: bool = False
+        self, access: FileAccess, tree: RootedFs, held: OpenHandles, *, draft_symlinks: bool = False
     ) -> None:
         self.access = access
         self.tree = tree
@@ -177,7 +177,7 @@ class Files:
 
     def count_read(self, opened: OpenFile, size: int) -> None:
         if opened.transfer is None:
-            opened.transfer = Running(self.access, opened.path, "download")
+            opened.transfer = RunningTransfer(self.access, opened.path, "download")
         opened.transfer.count(size)
 
     def file(self, handle: bytes) -> OpenFile:
@@ -203,7 +203,7 @@ class Files:
             name = printable(place.real)
         opened = OpenFile(fd, name, flags, nowait=_directory(name) not in self._always_waits)
         if changes:
-            opened.transfer = Running(self.access, opened.path, "upload")
+            opened.transfer = RunningTransfer(self.access, opened.path, "upload")
         return codec.packet(Kind.HANDLE, request, codec.string(self.handles.add(opened)))
 
     def _close(self, request: int, reader: Reader) -> bytes:

@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import ClassVar, Final
 
-from uptui.host.sshd.files.transfers import Running
+from uptui.host.sshd.files.transfers import RunningTransfer
 
 MAX_HANDLES: Final = 512
 """Handles open at once in one session."""
@@ -28,7 +28,7 @@ class OpenFile:
     fd: int
     path: str
     flags: int
-    transfer: Running | None = None
+    transfer: RunningTransfer | None = None
     problem: str = ""
     """First failed write, in words."""
     nowait: bool = True
@@ -90,7 +90,7 @@ def most_descriptors() -> int:
     return MAX_DESCRIPTORS if soft < 0 else min(MAX_DESCRIPTORS, soft // PART_OF_ALL)
 
 
-class Held:
+class OpenHandles:
     """What one client has open in all its sessions."""
 
     def __init__(self) -> None:
@@ -115,7 +115,7 @@ class Held:
 class Handles:
     """The table; ids are never reused within a session."""
 
-    def __init__(self, held: Held) -> None:
+    def __init__(self, held: OpenHandles) -> None:
         """`held` counts the client's handles with those of its other sessions."""
         self._open: dict[bytes, OpenFile | OpenDirectory] = {}
         self._next = 0

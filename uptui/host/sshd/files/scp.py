@@ -13,6 +13,7 @@ from functools import partial
 from typing import Final, Protocol, TypeVar
 
 from uptui.core.roles import Capability
+from uptui.core.traffic import ByteCounter
 from uptui.errors import ProtocolError
 from uptui.host.sshd.files import wildcards
 from uptui.host.sshd.files.handlers import PERMISSION_BITS, RefusedRequestError
@@ -21,8 +22,14 @@ from uptui.host.sshd.files.rooted_fs import RootedFs
 from uptui.host.sshd.files.scp_command import ScpCommand
 from uptui.host.sshd.files.scp_lines import Complaint, End, Entry, LineError, Times, parse, written
 from uptui.host.sshd.files.shell_words import Word, braces, text
-from uptui.host.sshd.files.transfers import Change, FileAccess, Running, note_failure, printable
-from uptui.host.sshd.files.workers import Share
+from uptui.host.sshd.files.transfers import (
+    FileAccess,
+    FileChange,
+    RunningTransfer,
+    note_failure,
+    printable,
+)
+from uptui.host.sshd.files.workers import ClientQueue
 
 PIECE: Final = 128 * 1024
 """Bytes of a file moved at once."""
@@ -54,16 +61,10 @@ class ScpChannel(Protocol):
     def exit(self, status: int) -> None: ...
 
 
-class Counter(Protocol):
-    """Where bytes sent are counted."""
-
-    def count_sent(self, size: int) -> None: ...
-
-
 class Stream:
     """The channel as something to await: lines and blocks in, bytes out, both bounded."""
 
-    def __init__(self, channel: ScpChannel, counter: Counter) -> None:
+    def __init__(self, channel: ScpChannel, counter: ByteCounter) -> None:
         self._channel = channel
         self._counter = counter
         self._input = bytearray()
@@ -139,10 +140,10 @@ class ScpSession:
         self,
         command: ScpCommand,
         channel: ScpChannel,
-        counter: Counter,
+        counter: ByteCounter,
         access: FileAccess,
         tree: RootedFs,
-        share: Share,
+        share: ClientQueue,
     ) -> None:
         """`share`: the client's threads."""
         self._command = command
@@ -284,7 +285,7 @@ class ScpSession:
             if not self._is_directory(target):
                 with self._tree.at(target, follow=False) as place:
                     os.mkdir(place.name, mode | stat.S_IRWXU, dir_fd=place.fd)
-                    Change("made directory", printable(place.real)).note(self._access)
+                    FileChange("made directory", printable(place.real)).note(self._access)
         except OSError as error:
             await self._cannot(target, error)
             return
@@ -304,7 +305,7 @@ class ScpSession:
         except OSError as error:
             await self._cannot(target, error)
             return
-        running = Running(self._access, shown, "upload")
+        running = RunningTransfer(self._access, shown, "upload")
         problem: OSError | None = None
         try:
             await self._stream.send(b"\0")
@@ -326,7 +327,7 @@ class ScpSession:
         else:
             await self._complain(target, problem)
 
-    async def _fill(self, fd: int, size: int, running: Running) -> OSError | None:
+    async def _fill(self, fd: int, size: int, running: RunningTransfer) -> OSError | None:
         """Take `size` bytes whatever happens; write them until the first failure."""
         problem: OSError | None = None
         left = size
@@ -415,7 +416,7 @@ class ScpSession:
         if not await self._announce(path, st):
             self._failed = True
             return
-        running = Running(self._access, shown, "download")
+        running = RunningTransfer(self._access, shown, "download")
         problem: OSError | None = None
         try:
             left = st.st_size

@@ -12,13 +12,14 @@ import os
 import time
 from typing import Final, Protocol
 
+from uptui.core.traffic import ByteCounter
 from uptui.host.sshd.files import codec, extensions
 from uptui.host.sshd.files.codec import Kind, Reader, Status
 from uptui.host.sshd.files.handlers import Files, failure
 from uptui.host.sshd.files.handles import OpenFile
 from uptui.host.sshd.files.replies import Reply, Work
 from uptui.host.sshd.files.request_queue import RequestQueue
-from uptui.host.sshd.files.workers import Share
+from uptui.host.sshd.files.workers import ClientQueue
 
 TURN: Final = 0.004
 """Seconds of requests before other connections get their turn."""
@@ -59,16 +60,12 @@ class SftpChannel(Protocol):
     def exit(self, status: int) -> None: ...
 
 
-class Counter(Protocol):
-    """Where bytes sent are counted; connection.ChannelRecord is one."""
-
-    def count_sent(self, size: int) -> None: ...
-
-
 class SftpSession:
     """Feed it what the channel delivers; it answers on the channel and ends it with status 0."""
 
-    def __init__(self, channel: SftpChannel, files: Files, counter: Counter, share: Share) -> None:
+    def __init__(
+        self, channel: SftpChannel, files: Files, counter: ByteCounter, share: ClientQueue
+    ) -> None:
         """`share`: the client's threads."""
         self._channel = channel
         self._counter = counter

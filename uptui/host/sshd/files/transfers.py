@@ -51,7 +51,7 @@ def note_failure(access: FileAccess, path: str, error: OSError) -> None:
 
 
 @dataclass(frozen=True)
-class Change:
+class FileChange:
     """Something done to a name, other than moving contents."""
 
     what: str
@@ -66,7 +66,7 @@ class Change:
         access.note("file.change", text, path=self.path, target=self.target)
 
 
-class Running:
+class RunningTransfer:
     """A transfer under way; small ones are shown only once they have ended."""
 
     __slots__ = ("_access", "_shown", "bytes", "direction", "path", "started_at")

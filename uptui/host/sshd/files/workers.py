@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 from weakref import WeakValueDictionary
 
-from uptui.host.sshd.files.handles import Held
+from uptui.host.sshd.files.handles import OpenHandles
 from uptui.runtime.threads import in_thread
 
 PER_CLIENT: Final = 4
@@ -31,14 +31,14 @@ class _Job:
     bulk: bool
 
 
-class Share:
+class ClientQueue:
     """One client's part; kept alive by its sessions."""
 
-    def __init__(self, workers: "Workers") -> None:
+    def __init__(self, workers: "FileWorkers") -> None:
         self._workers = workers
         self.queue: deque[_Job] = deque()
         self.running = 0
-        self.held = Held()
+        self.held = OpenHandles()
         self.bulk = False
         """Whether bulk work is among what runs."""
 
@@ -61,20 +61,20 @@ class Share:
         return None
 
 
-class Workers:
+class FileWorkers:
     """All clients' threads; lives in one event loop."""
 
     def __init__(self) -> None:
-        self._shares: WeakValueDictionary[Hashable, Share] = WeakValueDictionary()
-        self._waiting: deque[Share] = deque()
+        self._shares: WeakValueDictionary[Hashable, ClientQueue] = WeakValueDictionary()
+        self._waiting: deque[ClientQueue] = deque()
         """Those with something in their queue, the next one first."""
         self._spare = TO_SPARE
 
-    def of(self, client: Hashable) -> Share:
+    def of(self, client: Hashable) -> ClientQueue:
         """The share of whoever holds this key."""
-        return self._shares.setdefault(client, Share(self))
+        return self._shares.setdefault(client, ClientQueue(self))
 
-    def queued(self, share: Share) -> None:
+    def queued(self, share: ClientQueue) -> None:
         """Something is in its queue."""
         if share not in self._waiting:
             self._waiting.append(share)
@@ -90,10 +90,10 @@ class Workers:
             if share.queue:
                 self._waiting.append(share)
 
-    def _may_run(self, share: Share) -> bool:
+    def _may_run(self, share: ClientQueue) -> bool:
         return not share.running or (share.running < PER_CLIENT and self._spare > 0)
 
-    def _begin(self, share: Share, job: _Job) -> None:
+    def _begin(self, share: ClientQueue, job: _Job) -> None:
         if job.done.cancelled():
             return
         self._spare -= share.running > 0

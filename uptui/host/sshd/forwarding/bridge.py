@@ -6,6 +6,7 @@ from typing import Final, Protocol, cast
 
 import asyncssh
 
+from uptui.core.traffic import ByteCounter
 from uptui.host.process.flow import READ_SIZE, TURNS
 
 SOCKET_HIGH: Final = 256 * 1024
@@ -17,13 +18,6 @@ LINGER: Final = 30.0
 
 _buffer = memoryview(bytearray(READ_SIZE))
 """Shared by all bridges: filled and emptied within one callback of the event loop."""
-
-
-class Counter(Protocol):
-    """Where bytes are counted; connection.ChannelRecord is one."""
-
-    def count_received(self, size: int) -> None: ...
-    def count_sent(self, size: int) -> None: ...
 
 
 class BridgeChannel(Protocol):
@@ -77,7 +71,7 @@ class Bridge(asyncssh.SSHTCPSession[bytes]):
     `ended` is called exactly once, when the channel or the attempt to open one is over.
     """
 
-    def __init__(self, counter: Counter, ended: Callable[["Bridge"], None]) -> None:
+    def __init__(self, counter: ByteCounter, ended: Callable[["Bridge"], None]) -> None:
         self._counter = counter
         self._ended = ended
         self._socket: asyncio.Transport | None = None

@@ -27,7 +27,7 @@ _NO_SUCH_NAME: Final = frozenset(
 _ABSENT: Final = frozenset({errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT})
 
 
-class Names:
+class ClientResolver:
     """Looks names up for one client, without the resolver where an address needs none."""
 
     def __init__(self, resolver: Resolver, client: Hashable) -> None:
@@ -127,7 +127,7 @@ async def _connect_one(address: str, port: int) -> socket.socket:
     return sock
 
 
-async def addresses_to_listen_on(host: str, names: Names) -> list[str]:
+async def addresses_to_listen_on(host: str, names: ClientResolver) -> list[str]:
     """`""` and `*` are all addresses, `localhost` both loopbacks. Raises OSError, BadHostError."""
     if host in {"", "*"}:
         return ["0.0.0.0", "::"]  # noqa: S104 - the client asked for every address in words

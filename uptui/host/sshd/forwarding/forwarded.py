@@ -36,7 +36,7 @@ def address_text(host: str, port: int) -> str:
 
 
 @dataclass
-class Route:
+class ForwardTotals:
     """All connections of one client over one forward."""
 
     direction: Direction
@@ -53,7 +53,7 @@ class Route:
 class ForwardedConnection:
     """One forwarded connection; counts for its channel and its route."""
 
-    route: Route
+    route: ForwardTotals
     record: ChannelRecord
     to: Destination | None = None
     """The address connected to, of a local forward to a port."""
@@ -89,7 +89,7 @@ class ForwardedConnections:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
-        self._routes: dict[tuple[Direction, str], Route] = {}
+        self._routes: dict[tuple[Direction, str], ForwardTotals] = {}
         self._open: set[ForwardedConnection] = set()
         self._opening: set[asyncio.Task[None]] = set()
         self._failures: set[tuple[str, str]] = set()
@@ -142,7 +142,7 @@ class ForwardedConnections:
         else:
             self.note_first(forwarded.route)
 
-    def note_first(self, route: Route) -> None:
+    def note_first(self, route: ForwardTotals) -> None:
         """Put the first connection of a route on record."""
         if route.noted or route.direction in {"agent", "x11"}:
             return
@@ -159,7 +159,7 @@ class ForwardedConnections:
 
     def note_closed(self, direction: Literal["local", "remote"], name: str) -> None:
         """Put on record that a forward is over, and what went over it."""
-        route = self._routes.get((direction, name)) or Route(direction, name)
+        route = self._routes.get((direction, name)) or ForwardTotals(direction, name)
         words = "no longer connects to" if direction == "local" else "no longer listens on"
         times = f"{route.total} connection{'s' if route.total != 1 else ''}"
         address = printable(name)
@@ -198,7 +198,7 @@ class ForwardedConnections:
         """Every route, and every listener even when nobody has used it."""
         routes = list(self._routes.values())
         used = {route.name for route in routes if route.direction == "remote"}
-        routes += [Route("remote", name) for name in listeners if name not in used]
+        routes += [ForwardTotals("remote", name) for name in listeners if name not in used]
         return [
             self._shown(r, "local" if r.direction == "local" else "remote")
             for r in routes
@@ -214,16 +214,16 @@ class ForwardedConnections:
         for route in self._routes.values():
             self._leave(route)
 
-    def _leave(self, route: Route) -> None:
+    def _leave(self, route: ForwardTotals) -> None:
         if route.noted and route.direction == "local":
             self.note_closed("local", route.name)
 
-    def _route(self, direction: Direction, name: str) -> Route:
+    def _route(self, direction: Direction, name: str) -> ForwardTotals:
         route = self._routes.get((direction, name))
         if route is None:
             if len(self._routes) >= MAX_ROUTES:
                 self._forget_one()
-            route = self._routes[direction, name] = Route(direction, name)
+            route = self._routes[direction, name] = ForwardTotals(direction, name)
         return route
 
     def _forget_one(self) -> None:
@@ -233,7 +233,7 @@ class ForwardedConnections:
                 self._leave(route)
                 return
 
-    def _shown(self, route: Route, direction: Literal["local", "remote"]) -> Forward:
+    def _shown(self, route: ForwardTotals, direction: Literal["local", "remote"]) -> Forward:
         local = direction == "local"
         name = printable(route.name)
         return Forward(

@@ -54,10 +54,10 @@ class Forwards:
         self._listeners: set[ForwardListener] = set()
 
     @property
-    def _names(self) -> connect.Names:
+    def _names(self) -> connect.ClientResolver:
         """Looks names up in the name of the client's key, however many connections it has."""
         arrival = self._connection.arrival
-        return connect.Names(self._resolver, arrival.fingerprint if arrival else None)
+        return connect.ClientResolver(self._resolver, arrival.fingerprint if arrival else None)
 
     # Towards us: -L, -D, -W
 

@@ -26,7 +26,7 @@ OWN_VARIABLES: Final = (
 
 
 @dataclass(frozen=True)
-class Account:
+class UnixAccount:
     """The user that everything runs as."""
 
     name: str
@@ -52,7 +52,7 @@ def usable_shell(shell: str) -> bool:
     )
 
 
-def account(settings: SSHSettings, base: Mapping[str, str]) -> Account:
+def account(settings: SSHSettings, base: Mapping[str, str]) -> UnixAccount:
     """Who we are: from the settings, the environment `base` and the user database."""
     entry = _entry()
     name = entry.pw_name if entry else base.get("USER") or base.get("LOGNAME") or str(os.getuid())
@@ -60,7 +60,7 @@ def account(settings: SSHSettings, base: Mapping[str, str]) -> Account:
     home = next(path for path in homes if path.startswith("/") and Path(path).is_dir())
     shells = (settings.shell or "", entry.pw_shell if entry else "", base.get("SHELL", ""), *SHELLS)
     shell = next((path for path in shells if path and usable_shell(path)), SHELLS[-1])
-    return Account(name, home, shell)
+    return UnixAccount(name, home, shell)
 
 
 def accepted(name: str, patterns: tuple[str, ...]) -> bool:

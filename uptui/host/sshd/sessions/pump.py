@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from uptui.host.process.flow import READ_SIZE, Drain, Source
+from uptui.host.process.flow import READ_SIZE, DescriptorReader, Drain
 from uptui.host.process.processes import Process, holders
 from uptui.host.process.spawn import ExitStatus, Program, spawn
 
@@ -37,7 +37,7 @@ class _Orphan:
 
     def __init__(self, fd: int) -> None:
         self._left = ORPHAN_BYTES
-        self._source = Source(fd, self._drop, self._done)
+        self._source = DescriptorReader(fd, self._drop, self._done)
 
     def _drop(self, data: bytes) -> None:
         self._left -= len(data)
@@ -127,8 +127,8 @@ class PipedProcess:
 
         self._input = Drain(ours[0], on_full=filled, on_room=on_room, on_broken=on_input_refused)
         self._sources = [
-            Source(ours[1], self._watched(ours[1], on_stdout), self._ended),
-            Source(ours[2], self._watched(ours[2], on_stderr), self._ended),
+            DescriptorReader(ours[1], self._watched(ours[1], on_stdout), self._ended),
+            DescriptorReader(ours[2], self._watched(ours[2], on_stderr), self._ended),
         ]
 
     @property
