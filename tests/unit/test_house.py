@@ -58,6 +58,25 @@ def test_host_and_tui_start_without_pydantic() -> None:
     assert done.stdout == "[]\n"
 
 
+def test_every_attack_that_the_threat_model_names_is_there() -> None:
+    """Each promise of docs/security.md names a test, each test a file, and in it what is named."""
+    text = (SOURCE.parent / "docs" / "security.md").read_text()
+    table = text.split("## Which attack tests which promise")[1].split("\n\n")[1]
+    rows = [row.split("|")[1:3] for row in table.splitlines()[2:]]
+    assert len(rows) > 30
+    for promise, attacks in rows:
+        named = re.findall(r"`([^`]+)`", attacks)
+        assert named, promise
+        folder = Path()
+        for name in named:
+            where, _, test = name.partition("::")
+            path = Path(where) if "/" in where else folder / where
+            folder = path.parent
+            found = SOURCE.parent / path
+            assert found.exists(), f"{promise}: {name}"
+            assert not test or f"def {test}(" in found.read_text(), f"{promise}: {name}"
+
+
 def test_files_and_functions_stay_small() -> None:
     large: list[str] = []
     for path in sorted(SOURCE.rglob("*.py")):

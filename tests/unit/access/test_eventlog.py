@@ -20,7 +20,7 @@ from uptui.host.storage.event_log import (
     read_back,
     rotated,
 )
-from uptui.host.storage.folding import APART, APART_STRANGER, MAX_SERIES, WINDOW
+from uptui.host.storage.folding import APART, APART_STRANGER, MAX_SERIES, STRANGERS, WINDOW
 from uptui.protocol.host_api import LogEntry
 from uptui.protocol.names import ClientId, Fingerprint
 
@@ -254,7 +254,7 @@ def test_strangers_are_counted_by_source_and_their_number_has_a_bound(tmp_path: 
     for number in range(3 * MAX_SERIES):
         log.append(refused(f"10.0.{number // 250}.{number % 250}"))
     assert len(log.counted) == 2
-    assert len(log.after(0, 10_000)) <= MAX_SERIES + 2 * APART_STRANGER
+    assert len(log.after(0, 10_000)) == STRANGERS
     log.close()
 
 

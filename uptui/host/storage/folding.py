@@ -22,6 +22,8 @@ APART: Final = 50
 """Repeats of somebody who is in that still have an entry each in a window."""
 APART_STRANGER: Final = 5
 """The same, of one source of strangers."""
+STRANGERS: Final = 100
+"""The same, of all sources of strangers together: who has a large network has many sources."""
 MAX_SERIES: Final = 512
 """Series that are counted at once; what comes beside them is counted per event alone."""
 
@@ -74,12 +76,17 @@ class Folding:
         """
         if not record.event.startswith(FOLDED):
             return False
-        key = _key(record)
-        if key not in self.series and len(self.series) >= MAX_SERIES:
-            key = (record.event, record.level, "", "")
-        series = self.series.setdefault(key, Repeats(now))
-        if series.apart < (APART_STRANGER if record.name is None else APART):
+        key, stranger = _key(record), record.name is None
+        crowd = self.series.setdefault((record.event, record.level, "", ""), Repeats(now))
+        full = key not in self.series and len(self.series) >= MAX_SERIES
+        if full or (stranger and crowd.apart >= STRANGERS):
+            series = crowd
+        else:
+            series = self.series.setdefault(key, Repeats(now))
+        if series.apart < (APART_STRANGER if stranger else APART):
             series.apart += 1
+            if stranger and series is not crowd:
+                crowd.apart += 1
             return False
         series.take(record, n)
         return True
